@@ -1,0 +1,44 @@
+"""Checkpoints: safetensors that alone are enough to enlarge a photo."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from pipeline import registry
+from pipeline.errors import InputError
+from pipeline.files import whole
+
+KEY = "sr-study"  # the only metadata key: safetensors writes several in a random order
+FIELDS = ("arch", "config", "scale", "epoch", "dataset")
+
+
+class Checkpoint(NamedTuple):
+    """A model in evaluation mode and what it is: arch, config, scale, epoch, dataset."""
+
+    model: nn.Module
+    about: dict[str, Any]
+
+
+def save(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
+    """Write the weights with `about` (keys: FIELDS) as one JSON value; the same weights give the same bytes."""
+    assert set(about) == set(FIELDS), sorted(about)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with whole(path) as temporary:
+        save_file(weights, temporary, metadata={KEY: json.dumps(about, sort_keys=True)})
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild the model of a checkpoint on the CPU. Raises InputError when the file is missing or is none of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[KEY])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: expected a checkpoint of this project: {type(error).__name__}: {error}") from None
+    model = registry.build(about["arch"], about["config"], about["scale"])
+    model.load_state_dict(weights)
+    return Checkpoint(model.eval(), about)

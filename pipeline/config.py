@@ -1,0 +1,200 @@
+"""params.yaml as frozen, typed sections. No defaults: a default in code would be a hyperparameter that DVC cannot see.
+
+This module may reject a value and never alters one, so no stage depends on it.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline import registry
+from pipeline.errors import InputError
+
+RESERVED = ("bicubic",)
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+def reject(reason: str) -> PydanticCustomError:
+    """The error of a section's own check; `reason` begins with the key inside the section: "patch: 97 is no ..."."""
+    return PydanticCustomError("section", "{reason}", {"reason": reason})
+
+
+def check_rest(config: type[BaseModel], rest: dict[str, Any]) -> None:
+    """Check the keys that belong to the named file's own Config."""
+    try:
+        config(**rest)
+    except ValidationError as error:
+        raise reject("; ".join(explain(error))) from None
+
+
+def known(kind: str) -> AfterValidator:
+    """A validator for a name that must be a file in pipeline/<kind>/."""
+
+    def check(name: str) -> str:
+        if name not in registry.names(kind):
+            allowed = ", ".join(registry.names(kind))
+            raise PydanticCustomError("name", f"no file pipeline/{kind}/{{name}}.py; allowed: {allowed}", {"name": name})
+        return name
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpenSection(BaseModel):
+    """A section whose further keys belong to the file that it names."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Dataset(OpenSection):
+    source: Annotated[str, known("sources")]
+
+    @model_validator(mode="after")
+    def check_source(self) -> Self:
+        check_rest(registry.load("sources", self.source).Config, self.rest)
+        return self
+
+
+class Prepare(Section):
+    tile: Annotated[int, Field(gt=0)]
+
+
+class Train(Section):
+    epochs: Annotated[int, Field(gt=0)]
+    patches_per_epoch: Annotated[int, Field(gt=0)]
+    batch_size: Annotated[int, Field(gt=0)]
+    patch: Annotated[int, Field(gt=0)]
+    augment: bool
+    lr_step: Annotated[int, Field(gt=0)]
+    lr_gamma: Annotated[float, Field(gt=0, le=1)]
+    adam_betas: tuple[Rate, Rate]
+    adam_eps: Rate
+    valid_crops: Annotated[int, Field(gt=0)]
+    checkpoint_every: Annotated[int, Field(gt=0)]
+    precision: Precision
+
+    @model_validator(mode="after")
+    def whole_batches(self) -> Self:
+        if self.patches_per_epoch % self.batch_size:
+            raise reject(f"patches_per_epoch: {self.patches_per_epoch} is no multiple of batch_size {self.batch_size}")
+        return self
+
+
+class Variant(OpenSection):
+    arch: Annotated[str, known("models")]
+    loss: Annotated[str, known("losses")]
+    lr: Rate
+    init: Literal["torch", "interpolation"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    group: str | None = None
+    train: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def check_arch(self) -> Self:
+        module = registry.load("models", self.arch)
+        check_rest(module.Config, self.rest)
+        if self.init == "interpolation" and not hasattr(module.Model, "start_as_interpolation"):
+            raise reject(f"init: {self.arch} cannot start as interpolation; allowed: torch")
+        return self
+
+
+class Frechet(Section):
+    features: Literal["efficientnet_lite0", "inception"]
+    weights: Path | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def weights_where_needed(self) -> Self:
+        given = self.weights is not None and self.sha256 is not None
+        if (self.features == "inception") != given:
+            raise reject("features: inception needs weights and sha256, and efficientnet_lite0 takes neither")
+        return self
+
+
+class Evaluate(Section):
+    metrics: Annotated[list[Annotated[str, known("metrics")]], Field(min_length=1)]
+    crop: Annotated[int, Field(gt=0)]
+    crops_per_image: Annotated[int, Field(gt=0)]
+    frechet: Frechet
+
+
+class Params(Section):
+    dataset: Dataset
+    scale: Annotated[int, Field(ge=2, le=8)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    prepare: Prepare
+    train: Train
+    models: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], Variant]
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Self:
+        for name in RESERVED:
+            if name in self.models:
+                raise reject(f"models.{name}: this name is reserved for plain interpolation; choose another")
+        sizes = [("prepare.tile", self.prepare.tile), ("evaluate.crop", self.evaluate.crop)]
+        for where, train in self.trainings():
+            sizes.append((f"{where}.patch", train.patch))
+            if train.patch > self.prepare.tile:
+                raise reject(f"{where}.patch: {train.patch} is larger than a tile (prepare.tile: {self.prepare.tile})")
+        for where, size in sizes:
+            if size % self.scale:
+                raise reject(f"{where}: {size} is no multiple of the scale {self.scale}")
+        return self
+
+    def trainings(self) -> Iterable[tuple[str, Train]]:
+        yield "train", self.train
+        for name, variant in self.models.items():
+            if variant.train:
+                try:
+                    yield f"models.{name}.train", Train(**{**self.train.model_dump(), **variant.train})
+                except ValidationError as error:
+                    raise reject("; ".join(explain(error, f"models.{name}.train"))) from None
+
+
+def load(path: Path) -> Params:
+    """Read params.yaml. Raises InputError that names every wrong key, its value and what is allowed."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Params.model_validate(values)
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected the parameters of the study, found no file; run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: expected YAML: {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}:\n" + "\n".join(f"  {line}" for line in explain(error))) from None
+
+
+def explain(error: ValidationError, prefix: str = "") -> list[str]:
+    """One line for each wrong value: key, value, what is allowed."""
+    lines = []
+    for item in error.errors():
+        key = ".".join([prefix, *map(str, item["loc"])]).strip(".")
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key{_near(error.title, str(item['loc'][-1]))}")
+        elif item["type"] == "missing":
+            lines.append(f"{key}: missing; every value must stand in params.yaml")
+        elif item["type"] == "section":
+            lines.append(f"{key}.{item['msg']}".strip("."))
+        else:
+            lines.append(f"{key}: found {item['input']!r}: {item['msg']}")
+    return lines
+
+
+def _near(section: str, key: str) -> str:
+    keys = [name for cls in Section.__subclasses__() for name in cls.model_fields]
+    close = difflib.get_close_matches(key, keys, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

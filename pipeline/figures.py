@@ -1,0 +1,67 @@
+"""The report's figures: each a function from tables or pictures to one picture."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.files import whole
+
+Image = NDArray[np.uint8]
+matplotlib.rcParams |= {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def save(figure: Figure, path: Path) -> None:
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def by_epoch(table: pd.DataFrame, columns: list[str], title: str, unit: str, baseline: float | None = None) -> Figure:
+    """One line a variant and column against the epoch; `table` is long: variant, epoch, and the columns.
+
+    The second column, if any, is dashed; `baseline` is bicubic's level.
+    """
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (variant, rows) in enumerate(table.groupby("variant", sort=False)):
+        for column, style in zip(columns, ("-", "--"), strict=False):
+            label = f"{variant}, {column.split('_')[0]}" if len(columns) > 1 else str(variant)
+            marker = "o" if len(rows) <= 12 else ""
+            axes.plot(rows["epoch"], rows[column], style, color=f"C{number}", label=label, marker=marker, markersize=4)
+    if baseline is not None:
+        axes.axhline(baseline, color="0.4", linestyle=":", label="bicubic")
+    if "loss" in title.lower():
+        axes.set_yscale("log")
+    axes.set(title=title, xlabel="epoch", ylabel=unit)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def busiest(hr: Image, side: int) -> tuple[int, int]:
+    """Top and left of the window of an HR picture, uint8 (H, W, 3), with the most detail: the largest sum of gradients."""
+    grey = hr.mean(axis=2)
+    detail = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
+    total = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(top), int(left)
+
+
+def zoom(image: Image, place: tuple[int, int], side: int, factor: int) -> Image:
+    """A window of a picture, each pixel repeated `factor` times."""
+    top, left = place
+    window = image[top : top + side, left : left + side]
+    return window.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def mark(image: Image, place: tuple[int, int], side: int) -> Image:
+    """A copy of a picture with the window framed."""
+    framed = image.copy()
+    top, left = place
+    bottom, right = top + side - 1, left + side - 1
+    for line in (np.s_[top : bottom + 1, [left, right]], np.s_[[top, bottom], left : right + 1]):
+        framed[line] = (255, 210, 0)
+    return framed

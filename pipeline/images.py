@@ -1,0 +1,62 @@
+"""Pictures on disk and in memory. On disk: uint8 HWC RGB. In memory: float32 NCHW RGB in [0, 1]."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.errors import InputError
+from pipeline.files import whole
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as uint8 HWC RGB; grey is repeated over the three channels.
+
+    Raises InputError when the file is missing or is no picture that Pillow can decode.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected a picture, found no file") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{path}: expected a picture that Pillow can decode: {error}") from None
+
+
+def write(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write uint8 HWC RGB as PNG."""
+    with whole(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Crop (..., H, W, C) at the bottom and right until both sides are multiples of `scale`."""
+    height, width = image.shape[-3:-1]
+    return image[..., : height - height % scale, : width - width % scale, :]
+
+
+def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], in channels_last memory as it comes."""
+    return torch.from_numpy(np.require(images, requirements="CW")).permute(0, 3, 1, 2).float().div_(255)
+
+
+def to_uint8(images: torch.Tensor) -> NDArray[np.uint8]:
+    """float (N, 3, H, W) -> uint8 (N, H, W, 3): clamped to [0, 1] and rounded, as a saved PNG is.
+
+    Raises FloatingPointError when a value is NaN or infinite.
+    """
+    if not torch.isfinite(images).all():
+        raise FloatingPointError("expected finite pixel values, found NaN or infinity")
+    rounded = images.clamp(0, 1).mul(255).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def luma(images: torch.Tensor) -> torch.Tensor:
+    """Y of ITU-R BT.601, not rounded: (N, 3, H, W) RGB in [0, 1] -> (N, 1, H, W) in [16/255, 235/255].
+
+    The constants are those of MATLAB's rgb2ycbcr, by which the benchmarks are scored.
+    """
+    red, green, blue = images.unbind(1)
+    return (65.481 / 255 * red + 128.553 / 255 * green + 24.966 / 255 * blue + 16 / 255).unsqueeze(1)

@@ -1,0 +1,116 @@
+"""The report: one page with the table, the curves, and the pictures side by side."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from pipeline import comparison, figures, images, shards
+from pipeline.files import write_text
+
+Image = NDArray[np.uint8]
+Panel = dict[str, str]
+ZOOM, FACTOR = 80, 4  # side of a zoomed part in HR pixels, and how much it is enlarged
+
+
+def write_page(study: comparison.Study, data: shards.Shards, out: Path) -> None:
+    """Write report/index.html with its figures and pictures."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
+    page = environment.get_template("report.html").render(
+        verdict=comparison.verdict(study),
+        protocol=comparison.protocol(study),
+        table=comparison.table(study),
+        curves=list(_curves(study, out)),
+        triplets=list(_triplets(study, data, out)),
+        extremes=list(_extremes(study, data, out)),
+        zoom=ZOOM,
+        factor=FACTOR,
+    )
+    write_text(out / "index.html", page)
+
+
+def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
+    wanted = [
+        (study.training, ["train_l1", "valid_l1"], "L1 loss, training and validation crops", "mean |SR - HR|, values in [0, 1]"),
+        (
+            study.training,
+            ["train_mse", "valid_mse"],
+            "MSE loss, training and validation crops",
+            "mean (SR - HR)², values in [0, 1]",
+        ),
+        (study.training, ["valid_psnr"], "PSNR at each epoch, validation crops of training", "dB, RGB, no border"),
+    ]
+    scores = study.evaluation[study.evaluation["checkpoint"] != "best"]
+    for metric in comparison.summary(study)[comparison.BICUBIC]:
+        wanted.append((scores, [metric], f"{comparison.label(metric)} of the saved checkpoints", comparison.label(metric)))
+    for table, columns, title, unit in wanted:
+        rows = table[table["variant"] != comparison.BICUBIC]
+        if rows.empty:
+            continue
+        baseline = comparison.summary(study)[comparison.BICUBIC].get(columns[0])
+        name = f"figures/{columns[-1]}.png"
+        figures.save(figures.by_epoch(rows, columns, title, unit, baseline), out / name)
+        yield {"src": name, "title": title}
+
+
+def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
+    """For each validation picture the part with the most detail: LR, bicubic, the variants, HR."""
+    for picture in data.valid:
+        place = figures.busiest(picture.hr, min(ZOOM, *picture.hr.shape[:2]))
+        panels = [("LR", _enlarged(picture.lr, data.scale), "nearest neighbour")]
+        for variant in study.variants:
+            panels.append((variant, _sr(study, variant, picture.name), _scores(study, variant, picture.name)))
+        panels.append(("HR", picture.hr, "original"))
+        rows = [
+            _panel(out, f"{picture.name}_{name}_zoom", figures.zoom(image, place, ZOOM, FACTOR), f"{name}: {text}")
+            for name, image, text in panels
+        ]
+        yield {
+            "title": picture.name,
+            "whole": _panel(out, f"{picture.name}_hr", figures.mark(picture.hr, place, ZOOM), "HR"),
+            "panels": rows,
+        }
+
+
+def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
+    """For each variant its best and worst validation picture by SSIM: whole, and the part where it errs most."""
+    pictures = {picture.name: picture for picture in data.valid}
+    metric = next((name for name in study.images.columns if name.startswith("ssim")), study.images.columns[2])
+    for variant in study.params.models:
+        table = study.images[study.images["variant"] == variant].sort_values(metric)
+        for kind, row in (("best", table.iloc[-1]), ("worst", table.iloc[0])):
+            picture = pictures[row["image"]]
+            sr = _sr(study, variant, picture.name)
+            error = np.abs(sr.astype(np.int16) - picture.hr).astype(np.uint8)
+            place = figures.busiest(error, min(ZOOM, *error.shape[:2]))
+            name = f"{variant}_{kind}"
+            panels = []
+            for label, image in (("LR", _enlarged(picture.lr, data.scale)), ("SR", sr), ("HR", picture.hr)):
+                panels.append(_panel(out, f"{name}_{label}", figures.mark(image, place, ZOOM), label))
+                panels.append(
+                    _panel(out, f"{name}_{label}_zoom", figures.zoom(image, place, ZOOM, FACTOR), f"{label}, framed part")
+                )
+            title = f"{variant}, {kind}: {picture.name}, {comparison.label(metric)} {row[metric]:.4f}"
+            yield {"title": title, "panels": panels}
+
+
+def _sr(study: comparison.Study, variant: str, name: str) -> Image:
+    return images.read(study.results / variant / f"{name}.png")
+
+
+def _scores(study: comparison.Study, variant: str, name: str) -> str:
+    """The first metric of each kind on this picture: "PSNR (dB) Y 31.47, SSIM Y 0.8063"."""
+    row = study.images[(study.images["variant"] == variant) & (study.images["image"] == name)].iloc[0]
+    metrics = [column for column in study.images.columns[2:] if column.endswith("_y")]
+    return ", ".join(f"{comparison.label(metric)} {row[metric]:.4g}" for metric in metrics)
+
+
+def _enlarged(lr: Image, scale: int) -> Image:
+    return lr.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _panel(out: Path, name: str, picture: Image, caption: str) -> Panel:
+    images.write(out / "pictures" / f"{name}.png", picture)
+    return {"src": f"pictures/{name}.png", "caption": caption}

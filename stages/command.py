@@ -1,0 +1,23 @@
+"""Turn a function into a stage's command line."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from pipeline.errors import InputError
+
+
+def run(main: Callable[..., Any]) -> None:
+    """Run `main` with the arguments of the command line; bad input is one message on stderr and exit status 1."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app(standalone_mode=True)
+    except (InputError, FloatingPointError) as error:
+        if os.environ.get("SR_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,33 @@
+"""Stage compare: the results of all variants side by side, as numbers, as charts' tables, and as a page."""
+
+import json
+from pathlib import Path
+
+from pipeline import comparison, config, report, shards
+from pipeline.files import write_csv, write_json, write_text
+from stages import command
+
+
+def main(
+    data: Path,
+    card: Path,
+    results: Path,
+    training: Path,
+    evaluation: Path,
+    summary: Path,
+    table: Path,
+    curves: Path,
+    page: Path,
+    params: Path = Path("params.yaml"),
+) -> None:
+    study = comparison.load(config.load(params), training, evaluation, results)
+    comparison.prune(study, training, evaluation, summary.parent)
+    write_json(summary, comparison.summary(study))
+    write_text(table, comparison.markdown(study, json.loads(card.read_text(encoding="utf-8"))))
+    write_csv(curves / "training.csv", study.training)
+    write_csv(curves / "evaluation.csv", study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")])
+    report.write_page(study, shards.load(data), page)
+
+
+if __name__ == "__main__":
+    command.run(main)

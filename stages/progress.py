@@ -1,0 +1,43 @@
+"""How training shows itself: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from pipeline.config import Train
+from pipeline.training import Progress
+
+LINE_EVERY = 15.0  # seconds between plain lines
+
+
+def display(name: str, train: Train) -> Callable[[Progress], None]:
+    """A function that shows loss, validation PSNR, patches/s and time left of each step that it is told of."""
+    bar = sys.stderr.isatty()
+    every = 0.5 if bar else LINE_EVERY
+    meter = tqdm(desc=name, unit="patch", smoothing=0.05, disable=not bar)
+    began, first, shown = time.monotonic(), -1, float("-inf")
+
+    def show(now: Progress) -> None:
+        nonlocal began, first, shown
+        if first < 0:  # speed counts from the first step that this process made
+            began, first = time.monotonic(), now.step
+            meter.reset(total=now.steps * train.batch_size)
+        last = now.step == now.steps
+        if time.monotonic() - shown < every and not last:
+            return
+        shown = time.monotonic()
+        psnr = "" if now.psnr is None else f" psnr {now.psnr:.2f}"
+        text = f"epoch {now.epoch}/{train.epochs} loss {float(now.loss):.5f}{psnr}"
+        if bar:
+            meter.set_postfix_str(text, refresh=False)
+            meter.update(now.step * train.batch_size - meter.n)
+            if last:
+                meter.close()
+        else:
+            rate = (now.step - first) / max(shown - began, 1e-9)
+            left = f"{(now.steps - now.step) / rate:.0f} s left" if rate else "time left unknown"
+            print(f"{name}: {text} {rate * train.batch_size:.0f} patches/s {left}", flush=True)
+
+    return show
