@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from pipeline import features, frechet, images, registry, shards
@@ -15,7 +16,7 @@ from pipeline.files import write_csv, write_json
 
 Images = NDArray[np.uint8]
 Enlarge = Callable[[Images], Images]
-SPACES = {"y": images.luma, "rgb": lambda x: x}
+SPACES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"y": images.luma, "rgb": lambda x: x}
 
 
 class Reference(NamedTuple):
@@ -73,7 +74,7 @@ def evaluate(enlarge: Enlarge, data: shards.Shards, reference: Reference, metric
         }
         rows.append({"image": picture.name, **scores})
     table = pd.DataFrame(rows)
-    means = {name: float(value) for name, value in table.drop(columns="image").mean().items()}
+    means = {str(name): float(value) for name, value in table.drop(columns="image").mean().items()}
     crops = enlarge(reference.lr)
     means |= {f"{metric}_crops": float(np.mean(score(metric, crops, reference.hr, 0, "rgb"))) for metric in metrics}
     means[network.name] = frechet.distance(features.extract(network, crops), reference.features)

@@ -39,7 +39,7 @@ def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], in channels_last memory as it comes."""
-    return torch.from_numpy(np.require(images, requirements="CW")).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).float().div_(255)
 
 
 def to_uint8(images: torch.Tensor) -> NDArray[np.uint8]:

@@ -33,4 +33,4 @@ def build(arch: str, config: dict[str, Any], scale: int) -> nn.Module:
     module = load("models", arch)
     model = module.Model(module.Config(**config), scale)
     assert isinstance(model, nn.Module)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last)

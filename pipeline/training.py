@@ -110,7 +110,7 @@ def validate(model: nn.Module, valid: Pair, loss_of: Loss, batch: int) -> dict[s
     """Loss, L1, MSE and PSNR (RGB, no border, not rounded) as means over the fixed validation crops, in [0, 1] units."""
     model.eval()
     rows = []
-    for hr, lr in zip(valid[0].split(batch), valid[1].split(batch), strict=True):
+    for hr, lr in zip(*(torch.split(half, batch) for half in valid), strict=True):
         sr = model(lr).float()
         means = torch.stack([loss_of(sr, hr), *errors(sr, hr)]).double() * len(hr)
         rows.append(torch.cat([means, psnr.score(sr.clamp(0, 1), hr, 0).sum().view(1)]))

@@ -52,7 +52,7 @@ class Model(nn.Module):
     def start_as_interpolation(self) -> None:
         """Channels 0 to 2 carry the colours from head to tail: the untrained network is nearest-neighbour upsampling.
 
-        All other weights keep torch's start, save that nothing reaches the output but through what is learnt.
+        All other weights keep torch's start; the body reaches the output through what the last layers learn.
         """
         carry(self.head, 3)
         for layer in self.upsampler:
@@ -61,9 +61,5 @@ class Model(nn.Module):
                 carry(layer, 3, repeat=ratio)
         self.body_end.weight[:3] = 0
         self.body_end.bias[:3] = 0  # type: ignore[index]
-        for block in self.blocks:
-            last = block.body[-1]  # type: ignore[union-attr, index]
-            last.weight[:3] = 0  # type: ignore[union-attr, operator, index]
-            last.bias[:3] = 0  # type: ignore[union-attr, operator, index]
         self.tail.weight.zero_()
         carry(self.tail, 3)

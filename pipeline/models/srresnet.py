@@ -58,8 +58,8 @@ class Model(nn.Module):
         signs = torch.tensor([[1.0], [-1.0]])
         invert = torch.tensor([[1.0, -1.0]]) / (1 + SLOPE)
         for block in self.blocks:
-            block.body[-1].weight.zero_()  # type: ignore[union-attr, operator, index]
-        self.body_end[-1].weight.zero_()  # type: ignore[union-attr, operator]
+            block.body[-1].weight.zero_()  # type: ignore[union-attr, index]
+        self.body_end[-1].weight.zero_()  # type: ignore[operator]
         knots = torch.tanh(torch.linspace(-REACH, REACH, min(self.tail.in_channels // 3, KNOTS)))
         knots[0] = -1.0
         convs = [layer for layer in self.upsampler if isinstance(layer, nn.Conv2d)]
