@@ -10,21 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import features, frechet, images, registry, shards
-from pipeline.config import Evaluate
-from pipeline.errors import InputError
 from pipeline.files import write_csv, write_json
+from pipeline.reference import Reference
 
 Images = NDArray[np.uint8]
 Enlarge = Callable[[Images], Images]
 SPACES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"y": images.luma, "rgb": lambda x: x}
-
-
-class Reference(NamedTuple):
-    """What the SR crops are compared with: HR and LR crops, uint8 (N, ...), and the features (N, d) of the HR ones."""
-
-    hr: Images
-    lr: Images
-    features: NDArray[np.float32]
 
 
 class Result(NamedTuple):
@@ -33,28 +24,6 @@ class Result(NamedTuple):
     means: dict[str, float]
     table: pd.DataFrame
     pictures: list[Images]
-
-
-def reference(data: shards.Shards, settings: Evaluate, seed: int) -> Reference:
-    """The fixed validation crops and their features, computed once for all variants."""
-    hr, lr = shards.crops(data, settings.crop, settings.crops_per_image, seed)
-    return Reference(hr, lr, features.extract(features.load(settings.frechet), hr))
-
-
-def save_reference(folder: Path, reference: Reference) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in reference._asdict().items():
-        np.save(folder / f"{name}.npy", array)
-
-
-def load_reference(folder: Path) -> Reference:
-    """Raises InputError when a file is missing."""
-    try:
-        return Reference(*(np.load(folder / f"{name}.npy") for name in Reference._fields))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: expected the reference features, found no {error.filename}; run: dvc repro reference"
-        ) from None
 
 
 def evaluate(enlarge: Enlarge, data: shards.Shards, reference: Reference, metrics: list[str], network: features.Features) -> Result:

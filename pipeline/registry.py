@@ -10,8 +10,6 @@ from torch import nn
 
 from pipeline.errors import InputError
 
-KINDS = ("models", "losses", "metrics", "sources")
-
 
 def names(kind: str) -> list[str]:
     """The valid names of a kind: the file names in pipeline/<kind>/."""

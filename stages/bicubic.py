@@ -4,12 +4,13 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import config, evaluation, features, resize, shards
+from pipeline.reference import load as load_reference
 from stages import command
 
 
 def main(data: Path, reference: Path, scores: Path, curve: Path, results: Path, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params).evaluate
-    tiles, crops, network = shards.load(data), evaluation.load_reference(reference), features.load(settings.frechet)
+    tiles, crops, network = shards.load(data), load_reference(reference), features.load(settings.frechet)
     enlarge = partial(resize.upscale, scale=tiles.scale)
     result = evaluation.evaluate(enlarge, tiles, crops, settings.metrics, network)
     evaluation.write([{"checkpoint": "bicubic", **result.means}], result, scores, curve, results)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import checkpoint, config, evaluation, features, inference, shards
+from pipeline.reference import load as load_reference
 from stages import command
 
 
@@ -21,7 +22,7 @@ def main(
     accelerator: Annotated[str, typer.Option(envvar="SR_ACCELERATOR")] = "auto",
 ) -> None:
     settings = config.load(params).evaluate
-    tiles, crops, network = shards.load(data), evaluation.load_reference(reference), features.load(settings.frechet)
+    tiles, crops, network = shards.load(data), load_reference(reference), features.load(settings.frechet)
     done: dict[int, evaluation.Result] = {}
     rows = []
     for path in [*sorted(checkpoints.glob("epoch_*.safetensors")), checkpoints / "best.safetensors"]:

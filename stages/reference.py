@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from pipeline import config, evaluation, shards
+from pipeline import config, reference, shards
 from stages import command
 
 
 def main(data: Path, out: Path, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params)
-    reference = evaluation.reference(shards.load(data), settings.evaluate, settings.seed)
-    evaluation.save_reference(out, reference)
+    reference.save(out, reference.make(shards.load(data), settings.evaluate, settings.seed))
 
 
 if __name__ == "__main__":
