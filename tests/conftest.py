@@ -1,0 +1,79 @@
+"""Pictures, shards and a tiny trained pipeline that tests share."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from pipeline import images, shards
+from pipeline.sources import photos
+from tests.repository import ROOT, Repository
+
+torch.set_num_threads(1)
+BENCHMARKS = ROOT.parent / "shared" / "data" / "benchmarks"
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[[str], NDArray[np.uint8]]:
+    """A photograph by name, uint8 (H, W, 3)."""
+    from importlib.resources import files
+
+    return lambda name: images.read(Path(str(files("skimage.data"))) / photos.FILES[name])
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("raw")
+    photos.fetch(photos.Config(train=["ihc", "astronaut"], valid=["chelsea", "rocket"]), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def data(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> shards.Shards:
+    """Shards x4 of two training and two validation photographs."""
+    out = tmp_path_factory.mktemp("shards")
+    shards.prepare(raw, out, scale=4, tile=128, dataset={"source": "photos"})
+    return shards.load(out)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Repository:
+    """The project at tiny widths, run by `dvc repro` once for all workers of the suite; fork it, never change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    root = shared / "built" / "repo"
+    with FileLock(shared / "built.lock"):
+        if not (root / "report").exists():
+            root.mkdir(parents=True, exist_ok=True)
+            repository = Repository.copy(root)
+            repository.run("dvc", "repro")
+            repository.commit("results")
+    return Repository(root)
+
+
+@pytest.fixture
+def repository(built: Repository, tmp_path: Path) -> Repository:
+    """A fork of the built project, to be changed at will."""
+    return built.fork(tmp_path / "repo")
+
+
+@pytest.fixture(scope="session", params=["Set5", "Set14"])
+def benchmark(request: pytest.FixtureRequest) -> Path:
+    """A benchmark's folder with HR/ and LR_bicubic_X4/; the test is skipped where it is absent."""
+    folder = BENCHMARKS / str(request.param)
+    if not folder.is_dir():
+        pytest.skip(f"{request.param} is not at {folder}: its licence allows no copy in the repository")
+    return folder
+
+
+@pytest.fixture
+def in_root() -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(ROOT)
+    yield
+    os.chdir(before)
