@@ -71,6 +71,16 @@ def summary(study: Study) -> dict[str, dict[str, float]]:
     return rows
 
 
+def curves(study: Study) -> dict[str, pd.DataFrame]:
+    """What `dvc plots` draws: a row a variant and epoch, of training and of the saved checkpoints.
+
+    The Fréchet distance is called frechet here, whatever its features are, so that its chart need not know them.
+    """
+    saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].astype({"epoch": int})
+    named = {name: "frechet" for name in saved.columns if name == "fid" or name.startswith("fd_")}
+    return {"training": study.training, "evaluation": saved.drop(columns="checkpoint").rename(columns=named)}
+
+
 def label(metric: str) -> str:
     """psnr_y -> "PSNR (dB) Y"."""
     return " ".join(LABELS.get(part, part) for part in metric.split("_")) if not metric.startswith("fd_") else metric

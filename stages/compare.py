@@ -24,8 +24,8 @@ def main(
     comparison.prune(study, training, evaluation, summary.parent)
     write_json(summary, comparison.summary(study))
     write_text(table, comparison.markdown(study, json.loads(card.read_text(encoding="utf-8"))))
-    write_csv(curves / "training.csv", study.training)
-    write_csv(curves / "evaluation.csv", study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")])
+    for name, rows in comparison.curves(study).items():
+        write_csv(curves / f"{name}.csv", rows)
     report.write_page(study, shards.load(data), page)
 
 

@@ -24,6 +24,7 @@ def display(name: str, train: Train) -> Callable[[Progress], None]:
         if first < 0:  # speed counts from the first step that this process made
             began, first = time.monotonic(), now.step
             meter.reset(total=now.steps * train.batch_size)
+            meter.initial = meter.n = first * train.batch_size
         last = now.step == now.steps
         if time.monotonic() - shown < every and not last:
             return
@@ -33,6 +34,7 @@ def display(name: str, train: Train) -> Callable[[Progress], None]:
         if bar:
             meter.set_postfix_str(text, refresh=False)
             meter.update(now.step * train.batch_size - meter.n)
+            meter.refresh()
             if last:
                 meter.close()
         else:
