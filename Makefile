@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help env repro test test-slow check lock
+.PHONY: help env repro test test-slow check lock readme
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -40,3 +40,6 @@ lock: env        ## rewrite requirements.lock from what is installed (torch name
 	pip freeze --exclude-editable | grep -viE '^(nvidia|cuda|triton)' | grep -vixFf requirements-numerics.lock > requirements.new
 	{ sed -n '/^[#-]/p' requirements.lock; cat requirements.new; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock && rm requirements.new
+
+readme:          ## put the committed table into the README
+	sed -i -e '/<!-- results -->/,/<!-- \/results -->/{/<!--/!d}' -e '/<!-- results -->/r metrics/results.md' README.md

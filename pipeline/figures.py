@@ -65,3 +65,14 @@ def mark(image: Image, place: tuple[int, int], side: int) -> Image:
     for line in (np.s_[top : bottom + 1, [left, right]], np.s_[[top, bottom], left : right + 1]):
         framed[line] = (255, 210, 0)
     return framed
+
+
+def strip(panels: list[tuple[str, Image]]) -> Figure:
+    """Pictures of one size in a row, each with its label above it."""
+    figure = Figure(figsize=(2.4 * len(panels), 2.8), layout="constrained")
+    for number, (label, image) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(label, fontsize=10)
+        axes.set_axis_off()
+    return figure

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline import comparison, figures, images, shards
@@ -53,6 +54,14 @@ def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
         name = f"figures/{columns[-1]}.png"
         figures.save(figures.by_epoch(rows, columns, title, unit, baseline), out / name)
         yield {"src": name, "title": title}
+
+
+def example(study: comparison.Study, data: shards.Shards) -> Figure:
+    """The first validation picture's most detailed part, from bicubic to HR, in one row."""
+    picture = data.valid[0]
+    place = figures.busiest(picture.hr, min(ZOOM, *picture.hr.shape[:2]))
+    panels = [(variant, _sr(study, variant, picture.name)) for variant in study.variants] + [("HR", picture.hr)]
+    return figures.strip([(name, figures.zoom(image, place, ZOOM, 1)) for name, image in panels])
 
 
 def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:

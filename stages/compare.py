@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline import comparison, config, report, shards
+from pipeline import comparison, config, figures, report, shards
 from pipeline.files import write_csv, write_json, write_text
 from stages import command
 
@@ -17,6 +17,7 @@ def main(
     summary: Path,
     table: Path,
     curves: Path,
+    example: Path,
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
@@ -26,7 +27,9 @@ def main(
     write_text(table, comparison.markdown(study, json.loads(card.read_text(encoding="utf-8"))))
     for name, rows in comparison.curves(study).items():
         write_csv(curves / f"{name}.csv", rows)
-    report.write_page(study, shards.load(data), page)
+    pictures = shards.load(data)
+    figures.save(report.example(study, pictures), example)
+    report.write_page(study, pictures, page)
 
 
 if __name__ == "__main__":

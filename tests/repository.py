@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ class Repository:
     def repro(self) -> set[str]:
         """`dvc repro`; the set of stages that ran."""
         return stages_run(self.run("dvc", "repro"))
+
+    def wait_for_queue(self) -> str:
+        """Wait until nothing is queued or running; the last `dvc queue status`."""
+        deadline = time.monotonic() + 300
+        while True:
+            status = self.output("dvc", "queue", "status")
+            if "Queued" not in status and "Running" not in status:
+                return status
+            assert time.monotonic() < deadline, status
+            time.sleep(1)
 
     def params(self) -> dict[str, Any]:
         values: dict[str, Any] = yaml.safe_load((self.root / "params.yaml").read_text(encoding="utf-8"))

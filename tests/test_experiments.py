@@ -1,7 +1,6 @@
 """DVC's own commands on the real pipeline: experiments, the queue, differences, charts."""
 
 import json
-import time
 from typing import Any
 
 from tests.repository import Repository, stages_run
@@ -66,23 +65,13 @@ def test_queue_of_two_values(repository: Repository) -> None:
     repository.run("dvc", "exp", "run", "--queue", "-S", "models.edsr.lr=1e-3,5e-4")
     repository.append("pipeline/training.py", "\nraise RuntimeError('the workspace was imported')\n")
     repository.run("dvc", "queue", "start")
-    status = wait_for_queue(repository)
+    status = repository.wait_for_queue()
     assert status.count("Success") == 2, status
     done = rows(repository)
     rates = {float(data["params"]["params.yaml"]["data"]["models"]["edsr"]["lr"]) for data in done.values()}
     assert rates == {1e-3, 5e-4}
     assert len({metric(data, "edsr", "psnr_y") for data in done.values()}) == 2
     assert len({metric(data, "srresnet", "psnr_y") for data in done.values()}) == 1
-
-
-def wait_for_queue(repository: Repository) -> str:
-    deadline = time.monotonic() + 300
-    while True:
-        status = repository.output("dvc", "queue", "status")
-        if "Queued" not in status and "Running" not in status:
-            return status
-        assert time.monotonic() < deadline, status
-        time.sleep(1)
 
 
 def test_temporary_run_leaves_the_workspace_alone(repository: Repository) -> None:
