@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pipeline.shards import Shards
 
 Array = NDArray[np.uint8]
+Index = NDArray[np.int64]
 
 
 def batch(shards: Shards, step: int, seed: int, size: int, patch: int, augment: bool) -> tuple[Array, Array]:
@@ -17,24 +18,29 @@ def batch(shards: Shards, step: int, seed: int, size: int, patch: int, augment: 
     rng = np.random.Generator(np.random.Philox(key=[seed, step]))
     scale, side = shards.scale, patch // shards.scale
     tile = rng.integers(len(shards.train_hr), size=size)
-    places = rng.integers(shards.tile // scale - side + 1, size=(2, size))
-    turns = rng.integers(2, size=(3, size), dtype=np.int64) if augment else np.zeros((3, size), np.int64)
-    hr = _gather(shards.train_hr, tile, places * scale, patch, turns)
-    lr = _gather(shards.train_lr, tile, places, side, turns)
+    top, left = rng.integers(shards.tile // scale - side + 1, size=(2, size))
+    hr = _gather(shards.train_hr, tile, top, left, patch, scale)
+    lr = _gather(shards.train_lr, tile, top, left, side, 1)
+    if augment:
+        turns = rng.integers(2, size=(3, size), dtype=np.int64).T.tolist()
+        _turn(hr, turns)
+        _turn(lr, turns)
     return hr, lr
 
 
-def _gather(tiles: Array, tile: NDArray[np.int64], places: NDArray[np.int64], side: int, turns: NDArray[np.int64]) -> Array:
-    """Cut (side, side) patches; flips and transposes are done by the order in which pixels are gathered."""
-    along = np.arange(side)
-    flip_y, flip_x, transpose = turns.astype(bool)
-    rows = places[0][:, None] + np.where(flip_y[:, None], along[::-1], along)
-    cols = places[1][:, None] + np.where(flip_x[:, None], along[::-1], along)
-    out = np.empty((len(tile), side, side, 3), np.uint8)
-    for turned in (False, True):
-        chosen = transpose == turned
-        y, x = rows[chosen][:, :, None], cols[chosen][:, None, :]
-        if turned:
-            y, x = y.transpose(0, 2, 1), x.transpose(0, 2, 1)
-        out[chosen] = tiles[tile[chosen][:, None, None], y, x]
-    return out
+def _gather(tiles: Array, tile: Index, top: Index, left: Index, side: int, step: int) -> Array:
+    """Cut (side, side) windows at multiples of `step`: each row of a window is one item, so that numpy copies whole rows."""
+    length = tiles.shape[1]
+    places = (length - side) // step + 1
+    strides = (length * length * 3, step * length * 3, step * 3, length * 3)
+    windows = np.ndarray((len(tiles), places, places, side), f"V{side * 3}", tiles, strides=strides, offset=0)
+    return windows[tile, top, left].view(np.uint8).reshape(-1, side, side, 3)
+
+
+def _turn(patches: Array, turns: list[list[int]]) -> None:
+    """Flip rows, flip columns, transpose each patch where its three bits say so; a pixel moves as one item of 3 bytes."""
+    pixels = patches.view("V3")[..., 0]
+    for patch, (flip_rows, flip_columns, transpose) in zip(pixels, turns, strict=True):
+        turned = patch[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        if flip_rows or flip_columns or transpose:
+            patch[:] = (turned.T if transpose else turned).copy()

@@ -105,10 +105,11 @@ def table(study: Study) -> list[list[str]]:
     rows = summary(study)
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     header = ["variant", *(label(name) for name in columns)]
-    return [header, *([variant, *(_format(name, row.get(name)) for name in columns)] for variant, row in rows.items())]
+    return [header, *([variant, *(number(name, row.get(name)) for name in columns)] for variant, row in rows.items())]
 
 
-def _format(metric: str, value: float | None) -> str:
+def number(metric: str, value: float | None) -> str:
+    """A value as tables show it: PSNR with 2 digits, SSIM with 4."""
     if value is None:
         return "-"
     digits = next((digits for prefix, digits in (("psnr", 2), ("ssim", 4), ("best", 0)) if metric.startswith(prefix)), 1)
@@ -135,8 +136,9 @@ def markdown(study: Study, card: dict[str, Any]) -> str:
         f"{side} {row['name']} {row['used'][0]}x{row['used'][1]}"
         + ("" if row["used"] == row["found"] else f" of {row['found'][0]}x{row['found'][1]}")
         for side in ("train", "valid")
-        for row in card[side]
+        for row in card[side]["pictures"]
     ]
-    shown = "; ".join(used) if len(used) <= 20 else f"{len(card['train'])} train, {len(card['valid'])} valid"
+    counts = [f"{len(card[side]['pictures'])} {side}, {card[side]['pixels'] / 1e6:.1f} Mpixel" for side in ("train", "valid")]
+    shown = "; ".join(used if len(used) <= 20 else counts)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{verdict(study)}\n\n{text}\n\n{protocol(study)}\n\nPictures used (height x width, cropped to the scale): {shown}.\n"

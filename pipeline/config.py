@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError
 from pipeline import registry
 from pipeline.errors import InputError
 
-RESERVED = ("bicubic",)
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
@@ -70,6 +69,7 @@ class Dataset(OpenSection):
 
 class Prepare(Section):
     tile: Annotated[int, Field(gt=0)]
+    lr: Literal["bicubic", "official"]
 
 
 class Train(Section):
@@ -100,7 +100,7 @@ class Variant(OpenSection):
     init: Literal["torch", "interpolation"]
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     group: str | None = None
-    train: dict[str, Any] = {}
+    train: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def check_arch(self) -> Self:
@@ -142,9 +142,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def fits_together(self) -> Self:
-        for name in RESERVED:
-            if name in self.models:
-                raise reject(f"models.{name}: this name is reserved for plain interpolation; choose another")
+        if "bicubic" in self.models:
+            raise reject("models.bicubic: this name is reserved for plain interpolation; choose another")
         sizes = [("prepare.tile", self.prepare.tile), ("evaluate.crop", self.evaluate.crop)]
         for where, train in self.trainings():
             sizes.append((f"{where}.patch", train.patch))

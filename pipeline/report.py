@@ -95,13 +95,12 @@ def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
             error = np.abs(sr.astype(np.int16) - picture.hr).astype(np.uint8)
             place = figures.busiest(error, min(ZOOM, *error.shape[:2]))
             name = f"{variant}_{kind}"
-            panels = []
-            for label, image in (("LR", _enlarged(picture.lr, data.scale)), ("SR", sr), ("HR", picture.hr)):
-                panels.append(_panel(out, f"{name}_{label}", figures.mark(image, place, ZOOM), label))
-                panels.append(
-                    _panel(out, f"{name}_{label}_zoom", figures.zoom(image, place, ZOOM, FACTOR), f"{label}, framed part")
-                )
-            title = f"{variant}, {kind}: {picture.name}, {comparison.label(metric)} {row[metric]:.4f}"
+            shown = {"LR": _enlarged(picture.lr, data.scale), "SR": sr, "HR": picture.hr}
+            panels = [_panel(out, f"{name}_{label}", figures.mark(image, place, ZOOM), label) for label, image in shown.items()]
+            for label, image in shown.items():
+                part = figures.zoom(image, place, ZOOM, FACTOR)
+                panels.append(_panel(out, f"{name}_{label}_zoom", part, f"{label}, framed part"))
+            title = f"{variant}, {kind}: {picture.name}, {comparison.label(metric)} {comparison.number(metric, row[metric])}"
             yield {"title": title, "panels": panels}
 
 
@@ -113,7 +112,7 @@ def _scores(study: comparison.Study, variant: str, name: str) -> str:
     """The first metric of each kind on this picture: "PSNR (dB) Y 31.47, SSIM Y 0.8063"."""
     row = study.images[(study.images["variant"] == variant) & (study.images["image"] == name)].iloc[0]
     metrics = [column for column in study.images.columns[2:] if column.endswith("_y")]
-    return ", ".join(f"{comparison.label(metric)} {row[metric]:.4g}" for metric in metrics)
+    return ", ".join(f"{comparison.label(metric)} {comparison.number(metric, row[metric])}" for metric in metrics)
 
 
 def _enlarged(lr: Image, scale: int) -> Image:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from pipeline import config, registry
-from stages import command
+from stages import command, progress
 
 
 def main(out: Path, params: Path = Path("params.yaml")) -> None:
-    dataset = config.load(params).dataset
-    source = registry.load("sources", dataset.source)
-    source.fetch(source.Config(**dataset.rest), out)
+    settings = config.load(params)
+    source = registry.load("sources", settings.dataset.source)
+    source.fetch(source.Config(**settings.dataset.rest), out, settings.scale, progress.downloads())
 
 
 if __name__ == "__main__":

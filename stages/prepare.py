@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from pipeline import config, shards
+from pipeline import config, preparation
 from pipeline.files import write_json
 from stages import command
 
 
 def main(raw: Path, out: Path, card: Path, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params)
-    write_json(card, shards.prepare(raw, out, settings.scale, settings.prepare.tile, settings.dataset.model_dump()))
+    how, dataset = settings.prepare, settings.dataset.model_dump(mode="json")
+    write_json(card, preparation.prepare(raw, out, settings.scale, how.tile, how.lr, dataset))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""How training shows itself: a bar on a terminal, plain lines elsewhere."""
+"""How training and downloads show themselves: bars on a terminal, plain lines elsewhere."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tqdm import tqdm
 
 from pipeline.config import Train
+from pipeline.download import Show
 from pipeline.training import Progress
 
 LINE_EVERY = 15.0  # seconds between plain lines
@@ -41,5 +44,24 @@ def display(name: str, train: Train) -> Callable[[Progress], None]:
             rate = (now.step - first) / max(shown - began, 1e-9)
             left = f"{(now.steps - now.step) / rate:.0f} s left" if rate else "time left unknown"
             print(f"{name}: {text} {rate * train.batch_size:.0f} patches/s {left}", flush=True)
+
+    return show
+
+
+def downloads() -> Show:
+    """A function that shows how far each of several downloads is: bars on a terminal, lines elsewhere."""
+    bars: dict[str, tqdm[Any]] = {}
+    shown: dict[str, float] = {}
+    lock = threading.Lock()
+
+    def show(name: str, done: int, total: int) -> None:
+        with lock:
+            if sys.stderr.isatty():
+                if name not in bars:
+                    bars[name] = tqdm(desc=name, total=total, initial=done, unit="B", unit_scale=True, position=len(bars))
+                bars[name].update(done - bars[name].n)
+            elif done == total or time.monotonic() - shown.get(name, float("-inf")) > LINE_EVERY:
+                shown[name] = time.monotonic()
+                print(f"{name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", flush=True)
 
     return show

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 FLOORS = [
-    {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet"},
+    {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet", "download", "pictures"},
     {"models", "metrics", "losses", "sources", "shards"},
-    {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference"},
+    {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation"},
     {"training", "evaluation", "report"},
 ]
 LEAVES = ("models", "metrics", "losses", "sources")  # folders of leaf files, loaded by name

@@ -1,7 +1,6 @@
 """Pictures, shards and a tiny trained pipeline that tests share."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipeline import images, shards
+from pipeline.preparation import prepare
 from pipeline.sources import photos
 from tests.repository import ROOT, Repository
 
@@ -29,7 +29,7 @@ def photo() -> Callable[[str], NDArray[np.uint8]]:
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("raw")
-    photos.fetch(photos.Config(train=["ihc", "astronaut"], valid=["chelsea", "rocket"]), out)
+    photos.fetch(photos.Config(train=["ihc", "astronaut"], valid=["chelsea", "rocket"]), out, 4, lambda *_: None)
     return out
 
 
@@ -37,7 +37,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> shards.Shards:
     """Shards x4 of two training and two validation photographs."""
     out = tmp_path_factory.mktemp("shards")
-    shards.prepare(raw, out, scale=4, tile=128, dataset={"source": "photos"})
+    prepare(raw, out, scale=4, tile=128, lr="bicubic", dataset={"source": "photos"}, workers=1)
     return shards.load(out)
 
 
@@ -69,11 +69,3 @@ def benchmark(request: pytest.FixtureRequest) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{request.param} is not at {folder}: its licence allows no copy in the repository")
     return folder
-
-
-@pytest.fixture
-def in_root() -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(ROOT)
-    yield
-    os.chdir(before)

@@ -58,7 +58,8 @@ class Repository:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
         clean |= {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         clean["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return clean | {"OMP_NUM_THREADS": "1", "SR_STATE": str(self.root.parent / "state"), "SR_ACCELERATOR": "cpu"}
+        clean |= {"SR_ACCELERATOR": "cpu", "SR_STATE": str(self.root.parent / "state"), "SR_CACHE": str(self.root.parent / "cache")}
+        return clean | {"OMP_NUM_THREADS": "1", "COLUMNS": "400"}
 
     def attempt(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

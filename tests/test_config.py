@@ -69,7 +69,11 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
         ("models.edsr.train", {"epocs": 1}, "models.edsr.train.epocs: unknown key; did you mean epochs?"),
         ("models.edsr.train", {"patch": 34}, "models.edsr.train.patch: 34 is no multiple of the scale 4"),
         ("models.bicubic", {"arch": "edsr"}, "models.bicubic"),
-        ("dataset.source", "imagenet", "dataset.source: found 'imagenet': no file pipeline/sources/imagenet.py; allowed: photos"),
+        (
+            "dataset.source",
+            "imagenet",
+            "dataset.source: found 'imagenet': no file pipeline/sources/imagenet.py; allowed: div2k, photos",
+        ),
         ("dataset.train", ["lena"], "dataset.train: found 'lena'; allowed: astronaut, chelsea"),
         ("dataset.train", ["chelsea"], "dataset.train: chelsea named more than once in train and valid"),
         ("dataset.valid", [], "dataset.valid: found []"),

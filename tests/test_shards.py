@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline import images, resize, shards
 from pipeline.batches import batch
 from pipeline.errors import InputError
+from pipeline.preparation import prepare
 
 Array = NDArray[np.uint8]
 
@@ -33,16 +34,16 @@ def test_every_tile_is_its_place_in_its_picture(data: shards.Shards, photo: Call
 
 def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    images.write(raw / "train" / "odd.png", np.zeros((131, 90, 3), np.uint8))
-    images.write(raw / "valid" / "small.png", np.zeros((9, 10, 3), np.uint8))
-    card = shards.prepare(raw, tmp_path / "out", scale=4, tile=64, dataset={})
+    images.write(raw / "train_hr" / "odd.png", np.zeros((131, 90, 3), np.uint8))
+    images.write(raw / "valid_hr" / "small.png", np.zeros((9, 10, 3), np.uint8))
+    card = prepare(raw, tmp_path / "out", scale=4, tile=64, lr="bicubic", dataset={}, workers=1)
     covered = np.zeros((128, 88), bool)
     for _, top, left in shards.load(tmp_path / "out").index["tiles"]:
         assert top % 4 == left % 4 == 0
         covered[top : top + 64, left : left + 64] = True
     assert covered.all()
-    assert card["train"] == [{"name": "odd", "found": (131, 90), "used": (128, 88)}]
-    assert card["valid"] == [{"name": "small", "found": (9, 10), "used": (8, 8)}]
+    assert card["train"]["pictures"] == [{"name": "odd", "found": (131, 90), "used": (128, 88)}]
+    assert card["valid"]["pictures"] == [{"name": "small", "found": (9, 10), "used": (8, 8)}]
 
 
 def test_validation_pictures_are_whole(data: shards.Shards, photo: Callable[[str], Array]) -> None:
@@ -111,17 +112,15 @@ def test_crops_are_fixed(data: shards.Shards) -> None:
 
 
 def test_same_pictures_same_bytes(raw: Path, data: shards.Shards, tmp_path: Path) -> None:
-    shards.prepare(raw, tmp_path, scale=4, tile=128, dataset={"source": "photos"})
+    prepare(raw, tmp_path, scale=4, tile=128, lr="bicubic", dataset={"source": "photos"}, workers=2)
     assert json.loads((tmp_path / "index.json").read_text(encoding="utf-8")) == data.index
 
 
 def test_picture_smaller_than_a_tile(tmp_path: Path) -> None:
-    images.write(tmp_path / "train" / "tiny.png", np.zeros((200, 100, 3), np.uint8))
-    images.write(tmp_path / "valid" / "fine.png", np.zeros((200, 200, 3), np.uint8))
-    with pytest.raises(
-        InputError, match=r"tiny.png: expected a training picture of at least 128x128 \(prepare.tile\), found 200x100"
-    ):
-        shards.prepare(tmp_path, tmp_path / "out", scale=4, tile=128, dataset={})
+    images.write(tmp_path / "train_hr" / "tiny.png", np.zeros((200, 100, 3), np.uint8))
+    images.write(tmp_path / "valid_hr" / "fine.png", np.zeros((200, 200, 3), np.uint8))
+    with pytest.raises(InputError, match=r"tiny\.png: expected at least 128x128 \(prepare\.tile\), found 200x100; leave it out"):
+        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={}, workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -134,10 +133,10 @@ def test_missing_or_half_written_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found no index\.json; run: dvc repro prepare"):
         shards.load(tmp_path)
     (tmp_path / "index.json").write_text('{"format": 0}', encoding="utf-8")
-    with pytest.raises(InputError, match="expected shards of format 1, found 0"):
+    with pytest.raises(InputError, match="expected shards of format 2, found 0"):
         shards.load(tmp_path)
 
 
 def test_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected PNG pictures, found none"):
-        shards.prepare(tmp_path, tmp_path / "out", scale=4, tile=128, dataset={})
+        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={}, workers=1)

@@ -24,6 +24,7 @@ from pipeline.config import Train, Variant
 from pipeline.errors import InputError
 from pipeline.files import sha256
 from pipeline.metrics import psnr
+from pipeline.preparation import prepare
 from tests.repository import ROOT, Repository, tiny_params
 
 EDSR = tiny_params()["models"]["edsr"] | {"blocks": 2, "width": 12}
@@ -47,10 +48,10 @@ def digests(work: Path) -> dict[str, str]:
 @pytest.mark.parametrize("arch", registry.names("models"))
 def test_overfits_four_patches(arch: str, tmp_path: Path, raw: Path) -> None:
     """40 dB on four patches that are all the data: loss, gradients, batches and schedule pull the same way."""
-    picture = images.read(raw / "train" / "astronaut.png")
+    picture = images.read(raw / "train_hr" / "astronaut.png")
     for side in ("train", "valid"):
-        images.write(tmp_path / side / "corner.png", picture[64:96, 192:224])
-    shards.prepare(tmp_path, tmp_path / "shards", scale=4, tile=16, dataset={"source": "photos"})
+        images.write(tmp_path / f"{side}_hr" / "corner.png", picture[64:96, 192:224])
+    prepare(tmp_path, tmp_path / "shards", scale=4, tile=16, lr="bicubic", dataset={"source": "photos"}, workers=1)
     data = shards.load(tmp_path / "shards")
     assert len(data.train_hr) == 4
     options = {"arch": arch, "width": 32} | ({} if arch == "edsr" else {"loss": "mse"})
@@ -145,7 +146,7 @@ def test_fingerprint_follows_all_that_matters(data: shards.Shards) -> None:
         training.fingerprint(variant, settings(epochs=5), 0, data),
         training.fingerprint(variant, train, 1, data),
         training.fingerprint(
-            variant, train, 0, shards.Shards({**data.index, "sha256": {}}, data.train_hr, data.train_lr, data.valid)
+            variant, train, 0, shards.Shards({**data.index, "crc32": []}, data.train_hr, data.train_lr, data.valid)
         ),
     ]
     assert len({base, *others}) == 6

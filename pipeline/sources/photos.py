@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from pipeline import images
 from pipeline.config import Section, reject
+from pipeline.download import Show
 
 # Picture and file; motorcycle_right is left out, a near duplicate of motorcycle_left.
 FILES = {
@@ -40,9 +41,9 @@ class Config(Section):
         return self
 
 
-def fetch(config: Config, out: Path) -> None:
-    """Write the pictures as out/train/<name>.png and out/valid/<name>.png, in the order of the configuration."""
+def fetch(config: Config, out: Path, scale: int, show: Show) -> None:
+    """Write the pictures as out/train_hr/<name>.png and out/valid_hr/<name>.png."""
     folder = Path(str(files("skimage.data")))
     for side, names in (("train", config.train), ("valid", config.valid)):
         for name in names:
-            images.write(out / side / f"{name}.png", images.read(folder / FILES[name]))
+            images.write(out / f"{side}_hr" / f"{name}.png", images.read(folder / FILES[name]))
