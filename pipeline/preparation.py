@@ -57,7 +57,7 @@ def prepare(
         np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=tuple(shape)).flush()
     entries = joblib.Parallel(n_jobs=workers)(joblib.delayed(_work)(job, out, scale, tile, lr) for job in jobs)
     index = {
-        "format": shards.FORMAT, "scale": scale, "tile": tile, "dataset": dataset, "shapes": shapes, "tiles": tiles,
+        "format": shards.FORMAT, "scale": scale, "tile": tile, "dataset": dataset["source"], "shapes": shapes, "tiles": tiles,
         "valid": [[job.name, *job.shape] for job in valid], "crc32": [entry.pop("crc32") for entry in entries],
     }  # fmt: skip
     write_json(out / "index.json", index)

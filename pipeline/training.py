@@ -52,7 +52,7 @@ def fit(
     torch.manual_seed(seed)
     model, optimizer = fabric.setup(*start(variant, train, data.scale))
     valid = to_pair(fabric, *shards.crops(data, train.patch, train.valid_crops, seed))
-    about = {"arch": variant.arch, "config": variant.rest, "scale": data.scale, "dataset": data.index["dataset"]["source"]}
+    about = {"arch": variant.arch, "config": variant.rest, "scale": data.scale, "dataset": data.index["dataset"]}
     history = resume(work / "state.pt", model, optimizer)
     for epoch in range(len(history) + 1, train.epochs + 1):
         row: dict[str, Any] = {"epoch": epoch, "lr": set_lr(optimizer, variant.lr, train, epoch)}

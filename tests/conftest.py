@@ -29,7 +29,7 @@ def photo() -> Callable[[str], NDArray[np.uint8]]:
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("raw")
-    photos.fetch(photos.Config(train=["ihc", "astronaut"], valid=["chelsea", "rocket"]), out, 4, lambda *_: None)
+    photos.fetch(photos.Config(path=Path(), train=["ihc", "astronaut"], valid=["chelsea", "rocket"]), out, 4, lambda *_: None)
     return out
 
 

@@ -72,7 +72,7 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
         (
             "dataset.source",
             "imagenet",
-            "dataset.source: found 'imagenet': no file pipeline/sources/imagenet.py; allowed: div2k, photos",
+            "dataset.source: found 'imagenet': no file pipeline/sources/imagenet.py; allowed: div2k, folder, photos",
         ),
         ("dataset.train", ["lena"], "dataset.train: found 'lena'; allowed: astronaut, chelsea"),
         ("dataset.train", ["chelsea"], "dataset.train: chelsea named more than once in train and valid"),

@@ -36,7 +36,7 @@ def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     images.write(raw / "train_hr" / "odd.png", np.zeros((131, 90, 3), np.uint8))
     images.write(raw / "valid_hr" / "small.png", np.zeros((9, 10, 3), np.uint8))
-    card = prepare(raw, tmp_path / "out", scale=4, tile=64, lr="bicubic", dataset={}, workers=1)
+    card = prepare(raw, tmp_path / "out", scale=4, tile=64, lr="bicubic", dataset={"source": "test"}, workers=1)
     covered = np.zeros((128, 88), bool)
     for _, top, left in shards.load(tmp_path / "out").index["tiles"]:
         assert top % 4 == left % 4 == 0
@@ -84,7 +84,7 @@ def test_all_eight_turns_appear_alike_in_hr_and_lr(data: shards.Shards) -> None:
     """One tile whose LR is its HR, every fourth pixel: each turn of a patch is seen, and LR is always HR's own."""
     hr = np.arange(128 * 128 * 3, dtype=np.uint32).reshape(1, 128, 128, 3).astype(np.uint8)
     hr[..., 0], hr[..., 1] = np.arange(128)[:, None], np.arange(128)[None, :]
-    marked = shards.Shards(data.index, hr, hr[:, ::4, ::4], [])
+    marked = shards.Shards(data.index, hr, np.ascontiguousarray(hr[:, ::4, ::4]), [])
     turns = set()
     for step in range(30):
         for patch, small in zip(*batch(marked, step, 1, 8, 16, augment=True), strict=True):
@@ -120,7 +120,7 @@ def test_picture_smaller_than_a_tile(tmp_path: Path) -> None:
     images.write(tmp_path / "train_hr" / "tiny.png", np.zeros((200, 100, 3), np.uint8))
     images.write(tmp_path / "valid_hr" / "fine.png", np.zeros((200, 200, 3), np.uint8))
     with pytest.raises(InputError, match=r"tiny\.png: expected at least 128x128 \(prepare\.tile\), found 200x100; leave it out"):
-        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={}, workers=1)
+        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={"source": "test"}, workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -139,4 +139,4 @@ def test_missing_or_half_written_shards(tmp_path: Path) -> None:
 
 def test_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected PNG pictures, found none"):
-        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={}, workers=1)
+        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={"source": "test"}, workers=1)

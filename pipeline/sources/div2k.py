@@ -36,8 +36,10 @@ class File(Section):
 
 
 class Config(Section):
-    """`mirrors`: base URLs and folders that hold the archives, tried in order; `files`: sizes and checksums that differ."""
+    """`mirrors`: base URLs and folders that hold the archives, tried in order; `files`: sizes and checksums that differ;
+    `path` is not read."""
 
+    path: Path
     mirrors: Annotated[list[str], Field(min_length=1)]
     files: dict[str, File] = Field(default_factory=dict)
 

@@ -24,8 +24,9 @@ FILES = {
 
 
 class Config(Section):
-    """Which pictures train and which validate. The split is fixed: a picture stands on one side only."""
+    """Which pictures train and which validate. The split is fixed: a picture stands on one side only. `path` is not read."""
 
+    path: Path
     train: Annotated[list[str], Field(min_length=1)]
     valid: Annotated[list[str], Field(min_length=1)]
 
