@@ -76,3 +76,25 @@ def strip(panels: list[tuple[str, Image]]) -> Figure:
         axes.set_title(label, fontsize=10)
         axes.set_axis_off()
     return figure
+
+
+def bars(table: pd.DataFrame) -> Figure:
+    """Mean of each channel as a bar with its deviation as a line; columns channel, mean, deviation in [0, 1]."""
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    colors = [channel.split()[-1] for channel in table["channel"]]
+    axes.bar(table["channel"], table["mean"], yerr=table["deviation"], color=colors, alpha=0.6, capsize=4)
+    axes.set(title="Mean and deviation of each channel", ylabel="value in [0, 1]")
+    axes.tick_params(axis="x", labelsize=8)
+    return figure
+
+
+def grid(pictures: list[Image], columns: int) -> Image:
+    """Pictures of one size in rows of `columns`, white where one is wanting."""
+    height, width, _ = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * height, number % columns * width
+        sheet[top : top + height, left : left + width] = picture
+    return sheet

@@ -53,9 +53,9 @@ def listing(raw: Path, part: str) -> dict[str, Picture]:
     return named
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts 2 before 10."""
-    return [(int(digits), "") if digits else (-1, text) for digits, text in re.findall(r"(\d+)|(\D+)", name)]
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key that sorts 2 before 10, and numbers before words."""
+    return [(not digits, int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", name)]
 
 
 def read(picture: Picture) -> NDArray[np.uint8]:

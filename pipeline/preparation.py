@@ -8,12 +8,15 @@ from typing import Any, Literal, NamedTuple
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline import images, pictures, resize, shards
 from pipeline.errors import InputError
 from pipeline.files import write_json
 
 Array = NDArray[np.uint8]
+FLAT = 4.0  # deviation of an LR tile's values, in grey levels, below which it holds next to nothing to learn from
+NEAR = 4
 Places = list[tuple[int, int]]
 
 
@@ -61,7 +64,12 @@ def prepare(
         "valid": [[job.name, *job.shape] for job in valid], "crc32": [entry.pop("crc32") for entry in entries],
     }  # fmt: skip
     write_json(out / "index.json", index)
-    return _card(entries, {"dataset": dataset, "scale": scale, "tile": tile, "tiles": len(tiles), "lr": lr})
+    sizes = {"raw": _bytes(raw), "shards": _bytes(out)}
+    return _card(entries, {"dataset": dataset, "scale": scale, "tile": tile, "tiles": len(tiles), "lr": lr, "bytes": sizes})
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _plan(raw: Path, side: Literal["train", "valid"], scale: int, tile: int, lr: str) -> Iterator[Job]:
@@ -109,6 +117,7 @@ def _work(job: Job, out: Path, scale: int, tile: int, lr: str) -> dict[str, Any]
         difference = np.abs(official.astype(np.int16) - small)
         entry["lr_equal"], entry["lr_largest"] = float((difference == 0).mean()), int(difference.max())
         small = official if lr == "official" else small
+    entry["hash"] = _difference_hash(small)
     entry["crc32"] = [zlib.crc32(picture.tobytes()) for picture in (hr, small)]
     entry["sum"], entry["square"] = _moments(hr)
     for kind, picture, factor in (("hr", hr, 1), ("lr", small, scale)):
@@ -119,7 +128,23 @@ def _work(job: Job, out: Path, scale: int, tile: int, lr: str) -> dict[str, Any]
         side = tile // factor
         for number, (top, left) in enumerate(job.places):
             array[job.start[0] + number] = picture[top // factor :, left // factor :][:side, :side]
+    side = tile // scale
+    tiles = [small[top // scale :, left // scale :][:side, :side] for top, left in job.places]
+    entry["flat_tiles"] = sum(bool(one.std() < FLAT) for one in tiles)
     return entry
+
+
+def _difference_hash(picture: Array) -> str:
+    """A perceptual hash of 64 bits, in hexadecimal: whether each of 8x8 means of grey is darker than its right neighbour."""
+    grey = np.asarray(Image.fromarray(picture).convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
+    return np.packbits(grey[:, :-1] < grey[:, 1:]).tobytes().hex()
+
+
+def _twins(train: list[dict[str, Any]], valid: list[dict[str, Any]]) -> list[list[str]]:
+    """Pairs of a training and a validation picture that look alike: at most NEAR of 64 bits of their hashes differ."""
+    ones, others = (np.array([int(row["hash"], 16) for row in rows], np.uint64) for rows in (train, valid))
+    near = np.argwhere(np.bitwise_count(ones[:, None] ^ others) <= NEAR)
+    return [[train[one]["name"], valid[other]["name"]] for one, other in near]
 
 
 def _moments(hr: Array) -> tuple[list[int], list[int]]:
@@ -131,7 +156,9 @@ def _moments(hr: Array) -> tuple[list[int], list[int]]:
 
 
 def _card(entries: list[dict[str, Any]], card: dict[str, Any]) -> dict[str, Any]:
-    """metrics/dataset.json: what was used of each picture, channel means and deviations, how official LR differs from ours."""
+    """metrics/dataset.json: what was used of each picture, channel means and deviations, how official LR differs from ours, how
+    many tiles are flat, and which pictures of the two sides look alike.
+    """
     for side in ("train", "valid"):
         rows = [{key: value for key, value in entry.items() if key != "side"} for entry in entries if entry["side"] == side]
         pixels = sum(row["used"][0] * row["used"][1] for row in rows)
@@ -140,4 +167,5 @@ def _card(entries: list[dict[str, Any]], card: dict[str, Any]) -> dict[str, Any]
         mean = total / pixels / 255
         deviation = np.sqrt(square / pixels / 255**2 - mean**2)
         card[side] = {"mean": mean.round(6).tolist(), "deviation": deviation.round(6).tolist(), "pixels": pixels, "pictures": rows}
+    card["twins"] = _twins(card["train"]["pictures"], card["valid"]["pictures"])
     return card

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline import comparison, config, figures, report, shards
+from pipeline import comparison, config, datacard, figures, report, shards
 from pipeline.files import write_csv, write_json, write_text
 from stages import command
 
@@ -24,12 +24,14 @@ def main(
     study = comparison.load(config.load(params), training, evaluation, results)
     comparison.prune(study, training, evaluation, summary.parent)
     write_json(summary, comparison.summary(study))
-    write_text(table, comparison.markdown(study, json.loads(card.read_text(encoding="utf-8"))))
-    for name, rows in comparison.curves(study).items():
+    facts = json.loads(card.read_text(encoding="utf-8"))
+    write_text(table, comparison.markdown(study, facts))
+    for name, rows in {**comparison.curves(study), "channels": datacard.channels(facts)}.items():
         write_csv(curves / f"{name}.csv", rows)
     pictures = shards.load(data)
     figures.save(report.example(study, pictures), example)
     report.write_page(study, pictures, page)
+    datacard.write_page(facts, pictures, page)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ FLOORS = [
     {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet", "download", "pictures"},
     {"models", "metrics", "losses", "sources", "shards"},
     {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation"},
-    {"training", "evaluation", "report"},
+    {"training", "evaluation", "report", "datacard"},
 ]
 LEAVES = ("models", "metrics", "losses", "sources")  # folders of leaf files, loaded by name
 BY_NAME = {
