@@ -49,7 +49,7 @@ def test_commands_of_the_readme(repository: Repository) -> None:
     assert "edsr.psnr_y" in outputs["dvc metrics diff"]
     assert "models.edsr.lr" in outputs["dvc params diff"]
     assert "dvc_plots" in outputs["dvc plots diff"]
-    assert "0.0005" in outputs["dvc exp show --no-pager"]
+    assert "0.0005" in outputs["dvc exp show --only-changed --md"]
     assert "| small |" in (repository.root / "metrics/results.md").read_text(encoding="utf-8")
 
 

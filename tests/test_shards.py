@@ -42,8 +42,10 @@ def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
         assert top % 4 == left % 4 == 0
         covered[top : top + 64, left : left + 64] = True
     assert covered.all()
-    assert card["train"]["pictures"] == [{"name": "odd", "found": (131, 90), "used": (128, 88)}]
-    assert card["valid"]["pictures"] == [{"name": "small", "found": (9, 10), "used": (8, 8)}]
+    rows = [row for side in ("train", "valid") for row in card[side]["pictures"]]
+    sizes = [(row["name"], row["found"], row["used"], row["flat_tiles"]) for row in rows]
+    assert sizes == [("odd", (131, 90), (128, 88), 4), ("small", (9, 10), (8, 8), 0)]
+    assert card["twins"] == [["odd", "small"]]
 
 
 def test_validation_pictures_are_whole(data: shards.Shards, photo: Callable[[str], Array]) -> None:
