@@ -44,15 +44,15 @@ def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
         (study.training, ["valid_psnr"], "PSNR at each epoch, validation crops of training", "dB, RGB, no border"),
     ]
     scores = study.evaluation[study.evaluation["checkpoint"] != "best"]
-    for metric in comparison.summary(study)[comparison.BICUBIC]:
+    bicubic = comparison.summary(study)[comparison.BICUBIC]
+    for metric in bicubic:
         wanted.append((scores, [metric], f"{comparison.label(metric)} of the saved checkpoints", comparison.label(metric)))
     for table, columns, title, unit in wanted:
         rows = table[table["variant"] != comparison.BICUBIC]
         if rows.empty:
             continue
-        baseline = comparison.summary(study)[comparison.BICUBIC].get(columns[0])
         name = f"figures/{columns[-1]}.png"
-        figures.save(figures.by_epoch(rows, columns, title, unit, baseline), out / name)
+        figures.save(figures.by_epoch(rows, columns, title, unit, bicubic.get(columns[0])), out / name)
         yield {"src": name, "title": title}
 
 
