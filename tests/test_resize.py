@@ -72,3 +72,17 @@ def test_bicubic_scores_as_measured(photo: Callable[[str], NDArray[np.uint8]]) -
 def test_sides_that_do_not_divide_are_refused() -> None:
     with pytest.raises(InputError, match="multiples of 4, found 9x8"):
         downscale(np.zeros((9, 8, 3), np.uint8), 4)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@given(height=SIDE, width=SIDE, seed=st.integers(0, 99))
+def test_symmetric_border_is_a_mirror(scale: int, height: int, width: int, seed: int) -> None:
+    """The same as mirroring far enough by hand, resizing, and cutting the mirrored part off again."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height * scale, width * scale, 3), np.uint8)
+    padded = np.pad(noise, ((4 * scale, 4 * scale), (4 * scale, 4 * scale), (0, 0)), mode="symmetric")
+    assert np.array_equal(downscale(noise, scale, "symmetric"), downscale(padded, scale)[4:-4, 4:-4])
+    small = noise[:height, :width]
+    padded = np.pad(small, ((4, 4), (4, 4), (0, 0)), mode="symmetric")
+    assert np.array_equal(
+        upscale(small, scale, "symmetric"), upscale(padded, scale)[4 * scale : -4 * scale, 4 * scale : -4 * scale]
+    )
