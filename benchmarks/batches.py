@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import corpus
-from pipeline import images, resize, shards
+from pipeline import images, pictures, resize, shards
 from pipeline.batches import batch
 from pipeline.preparation import prepare
 
@@ -53,7 +53,7 @@ class Pngs(Dataset[Pair]):
         return 10**9
 
     def __getitem__(self, _: int) -> Pair:
-        hr, lr = (images.read(path) for path in self.pairs[int(torch.randint(len(self.pairs), ()))])
+        hr, lr = (pictures.read(path) for path in self.pairs[int(torch.randint(len(self.pairs), ()))])
         y, x = torch.randint((480 - PATCH) // SCALE + 1, (2,)).tolist()
         side = PATCH // SCALE
         return hr[y * SCALE :, x * SCALE :][:PATCH, :PATCH].copy(), lr[y : y + side, x : x + side].copy()
@@ -61,12 +61,12 @@ class Pngs(Dataset[Pair]):
 
 def sub_images(raw: Path, out: Path) -> None:
     for path in sorted((raw / "train_hr").iterdir()):
-        picture = images.read(path)
+        picture = pictures.read(path)
         for top in range(0, picture.shape[0] - 479, 480):
             for left in range(0, picture.shape[1] - 479, 480):
                 hr = picture[top : top + 480, left : left + 480]
-                images.write(out / "hr" / f"{path.stem}_{top}_{left}.png", hr)
-                images.write(out / "lr" / f"{path.stem}_{top}_{left}.png", resize.downscale(hr, SCALE))
+                pictures.write(out / "hr" / f"{path.stem}_{top}_{left}.png", hr)
+                pictures.write(out / "lr" / f"{path.stem}_{top}_{left}.png", resize.downscale(hr, SCALE))
 
 
 def rate(work: Callable[[int], Any], budget: float) -> float:

@@ -4,14 +4,16 @@ python -m benchmarks.prepare [--quick]
 """
 
 import json
-import resource
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import joblib
+import psutil
 import typer
 
 from benchmarks import corpus
@@ -38,10 +40,23 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def peak_mib(workers: int) -> float:
-    """This process and `workers` times the largest of its children; shared pages of the memory maps count in each."""
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + workers * child) / 1024
+def peak_mib(work: Callable[[], object]) -> float:
+    """Memory of this process and its children while `work` runs, each page once (PSS, proportional set size)."""
+    peak, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+            with suppress(psutil.NoSuchProcess):
+                peak = max(peak, sum(process.memory_full_info().pss for process in family))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work()
+    done.set()
+    watcher.join()
+    return peak / 2**20
 
 
 def resize_ratio() -> float:
@@ -66,6 +81,7 @@ def main(quick: bool = False) -> None:
             return {array: sha256(out / f"{array}.npy") for array in ARRAYS}
 
         digests = [run(workers) for workers in (1, 2, 5)]
+        peak = peak_mib(lambda: run(WORKERS))
         decode(raw, WORKERS)  # starts the processes that both then use
         times: list[tuple[float, float]] = []
         for _ in range(5 if quick else 15):
@@ -76,7 +92,7 @@ def main(quick: bool = False) -> None:
         decode_s, prepare_s = (statistics.median(column) for column in zip(*times, strict=True))
         result = {
             "ratio": round(prepare_s / decode_s, 3),
-            "peak_mib": round(peak_mib(WORKERS)),
+            "peak_mib": round(peak),
             "equal_bytes": all(digest == digests[0] for digest in digests),
             "mpixel": round(mpixel, 1),
             "mpixel_per_second": round(mpixel / prepare_s, 1),

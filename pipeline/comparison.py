@@ -9,6 +9,7 @@ from pipeline.config import Params
 from pipeline.errors import InputError
 
 BICUBIC = "bicubic"
+LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
 LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "y": "Y", "rgb": "RGB", "crops": "crops"}
 
 
@@ -91,7 +92,7 @@ def protocol(study: Study) -> str:
     settings, scale, dataset = study.params.evaluate, study.params.scale, study.params.dataset
     pictures = study.images["image"].nunique()
     return (
-        f"x{scale}, data set {dataset.source}, {pictures} validation pictures; LR by the benchmarks' bicubic (MATLAB's imresize); "
+        f"x{scale}, data set {dataset.source}, {pictures} validation pictures; LR {LR[study.params.prepare.lr]}; "
         f"SR rounded to 8 bits. Y (BT.601, not rounded) and RGB: whole pictures, a border of {scale} pixels left out, mean over "
         f"pictures. Crops: {settings.crops_per_image * pictures} fixed {settings.crop}x{settings.crop} crops, RGB, no border. "
         f"Fréchet distance: over the same crops, n = {settings.crops_per_image * pictures}, "

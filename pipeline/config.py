@@ -70,6 +70,7 @@ class Dataset(OpenSection):
 class Prepare(Section):
     tile: Annotated[int, Field(gt=0)]
     lr: Literal["bicubic", "official"]
+    small: Literal["refuse", "skip"]
 
 
 class Train(Section):

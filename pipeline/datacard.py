@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from pipeline import figures, images, shards
-from pipeline.files import write_text
+from pipeline import figures, page, pictures, shards
 
 Image = NDArray[np.uint8]
 TILES, PAIRS = 24, 6
@@ -43,6 +41,8 @@ def facts(card: dict[str, Any]) -> list[tuple[str, str]]:
             )
     flat = sum(row["flat_tiles"] for row in card["train"]["pictures"])
     rows.append(("tiles", f"{card['tiles']} of {card['tile']}x{card['tile']}, {flat / card['tiles']:.1%} flat"))
+    if card["skipped"]:
+        rows.append(("left out", f"{len(card['skipped'])} smaller than a tile: {', '.join(card['skipped'])}"))
     rows.append(("LR used", {"bicubic": "made from HR by the benchmarks' bicubic", "official": "as published"}[card["lr"]]))
     twins = ", ".join(" and ".join(pair) for pair in card["twins"]) or "none"
     rows.append(("alike in training and validation", f"{twins} (perceptual hash)"))
@@ -55,11 +55,9 @@ def write_page(card: dict[str, Any], data: shards.Shards, out: Path) -> None:
     """Write report/data.html with a grid of tiles, LR/HR pairs, and the channels' means and deviations."""
     count = len(data.train_hr)
     chosen = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
-    images.write(out / "data" / "tiles.png", figures.grid([np.asarray(data.train_hr[one]) for one in chosen], 8))
+    pictures.write(out / "data" / "tiles.png", figures.grid([np.asarray(data.train_hr[one]) for one in chosen], 8))
     pairs = np.random.Generator(np.random.Philox(key=[0, count])).permutation(count)[:PAIRS]
     lr = [data.train_lr[one].repeat(data.scale, axis=0).repeat(data.scale, axis=1) for one in pairs]
-    images.write(out / "data" / "pairs.png", figures.grid([*lr, *(np.asarray(data.train_hr[one]) for one in pairs)], len(pairs)))
+    pictures.write(out / "data" / "pairs.png", figures.grid([*lr, *(np.asarray(data.train_hr[one]) for one in pairs)], len(pairs)))
     figures.save(figures.bars(channels(card)), out / "data" / "channels.png")
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
-    page = environment.get_template("data.html").render(facts=facts(card), source=card["dataset"]["source"], scale=data.scale)
-    write_text(out / "data.html", page)
+    page.write(out / "data.html", "data.html", facts=facts(card), source=card["dataset"]["source"], scale=data.scale)

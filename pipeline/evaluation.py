@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pipeline import features, frechet, images, registry, shards
+from pipeline import features, frechet, images, pictures, registry, shards
 from pipeline.files import write_csv, write_json
 from pipeline.reference import Reference
 
@@ -65,4 +65,4 @@ def write(rows: list[dict[str, Any]], final: Result, scores: Path, curve: Path, 
     write_json(scores, {name: value for name, value in rows[-1].items() if name != "checkpoint"})
     write_csv(results / "images.csv", final.table)
     for name, picture in zip(final.table["image"], final.pictures, strict=True):
-        images.write(results / f"{name}.png", picture)
+        pictures.write(results / f"{name}.png", picture)

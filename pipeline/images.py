@@ -1,40 +1,8 @@
-"""Pictures on disk and in memory. On disk: uint8 HWC RGB. In memory: float32 NCHW RGB in [0, 1]."""
-
-from pathlib import Path
+"""Pictures in memory: float32 NCHW RGB in [0, 1]; on disk uint8 HWC RGB. The two conversions, and luma."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
-from pipeline.errors import InputError
-from pipeline.files import whole
-
-
-def read(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as uint8 HWC RGB; grey is repeated over the three channels.
-
-    Raises InputError when the file is missing or is no picture that Pillow can decode.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: expected a picture, found no file") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path}: expected a picture that Pillow can decode: {error}") from None
-
-
-def write(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write uint8 HWC RGB as PNG."""
-    with whole(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
-
-
-def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Crop (..., H, W, C) at the bottom and right until both sides are multiples of `scale`."""
-    height, width = image.shape[-3:-1]
-    return image[..., : height - height % scale, : width - width % scale, :]
 
 
 def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:

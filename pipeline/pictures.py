@@ -1,8 +1,13 @@
-"""Fetched pictures as data/raw holds them: train_hr, train_lr, valid_hr, valid_lr, each a folder or a zip; LR is optional."""
+"""Pictures on disk, uint8 HWC RGB: reading, writing, and how data/raw holds what was fetched.
+
+data/raw: train_hr, train_lr, valid_hr, valid_lr, each a folder or a zip; LR is optional.
+"""
 
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,10 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import InputError
+from pipeline.files import whole
 
 PARTS = ("train_hr", "train_lr", "valid_hr", "valid_lr")
 LARGEST = 1 << 28  # bytes of one picture in an archive: more is a zip bomb, for the largest of DIV2K has 8 MB
 Image.MAX_IMAGE_PIXELS = LARGEST
+# What Pillow and zipfile raise for damaged bytes; RuntimeError is zipfile's, for a header that claims a password.
+DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error,
+    zipfile.BadZipFile, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 class Picture(NamedTuple):
@@ -58,12 +69,22 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(not digits, int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", name)]
 
 
-def read(picture: Picture) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) RGB. Raises InputError for what cannot be decoded, and for a picture of other than 8 bits a channel."""
+def read(picture: Picture | Path) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) RGB; grey is repeated over the channels.
+
+    Raises InputError for what is missing or cannot be decoded, and for a picture of other than 8 bits a channel.
+    """
+    picture = Picture(picture, None) if isinstance(picture, Path) else picture
     with _opened(picture) as image:
         if image.mode not in ("RGB", "L"):
             raise InputError(f"{picture.where}: expected 8-bit RGB or grey, found mode {image.mode}; see dataset.source: folder")
         return np.array(image.convert("RGB"))
+
+
+def write(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write uint8 (H, W, 3) RGB as PNG, whole or not at all."""
+    with whole(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
 
 
 def size(picture: Picture) -> tuple[int, int]:
@@ -81,7 +102,9 @@ def _opened(picture: Picture) -> Iterator[Image.Image]:
             else:
                 archive = stack.enter_context(zipfile.ZipFile(picture.path))
                 yield stack.enter_context(Image.open(stack.enter_context(archive.open(picture.member))))
-        except (OSError, zipfile.BadZipFile, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        except FileNotFoundError:
+            raise InputError(f"{picture.where}: expected a picture, found no file") from None
+        except DAMAGED as error:
             raise InputError(f"{picture.where}: expected a picture that Pillow can decode: {error}; fetch it again") from None
 
 
@@ -89,7 +112,7 @@ def _members(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise InputError(f"{archive}: expected a whole zip archive: {error}; fetch it again") from None
     for entry in entries:
         where = f"{archive}:{entry.filename}"

@@ -3,12 +3,12 @@
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def names(kind: str) -> list[str]:
@@ -23,12 +23,13 @@ def load(kind: str, name: str) -> ModuleType:
     return import_module(f"pipeline.{kind}.{name}")
 
 
-def build(arch: str, config: dict[str, Any], scale: int) -> nn.Module:
+def build(arch: str, config: dict[str, Any], scale: int) -> "nn.Module":
     """The model of pipeline/models/<arch>.py: forward(lr) -> sr, (N, 3, h, w) -> (N, 3, h*scale, w*scale).
 
     Input and output are in [0, 1] terms, the output not clamped. `config` holds the keys of the file's Config.
     """
+    import torch  # here, so that who only fetches or checks names starts without its 400 MB
+
     module = load("models", arch)
-    model = module.Model(module.Config(**config), scale)
-    assert isinstance(model, nn.Module)
+    model: nn.Module = module.Model(module.Config(**config), scale)
     return model.to(memory_format=torch.channels_last)

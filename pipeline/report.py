@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline import comparison, figures, images, shards
-from pipeline.files import write_text
+from pipeline import comparison, figures, page, pictures, shards
 
 Image = NDArray[np.uint8]
 Panel = dict[str, str]
@@ -18,8 +16,9 @@ ZOOM, FACTOR = 80, 4  # side of a zoomed part in HR pixels, and how much it is e
 
 def write_page(study: comparison.Study, data: shards.Shards, out: Path) -> None:
     """Write report/index.html with its figures and pictures."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
-    page = environment.get_template("report.html").render(
+    page.write(
+        out / "index.html",
+        "report.html",
         verdict=comparison.verdict(study),
         protocol=comparison.protocol(study),
         table=comparison.table(study),
@@ -29,7 +28,6 @@ def write_page(study: comparison.Study, data: shards.Shards, out: Path) -> None:
         zoom=ZOOM,
         factor=FACTOR,
     )
-    write_text(out / "index.html", page)
 
 
 def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
@@ -105,7 +103,7 @@ def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
 
 
 def _sr(study: comparison.Study, variant: str, name: str) -> Image:
-    return images.read(study.results / variant / f"{name}.png")
+    return pictures.read(study.results / variant / f"{name}.png")
 
 
 def _scores(study: comparison.Study, variant: str, name: str) -> str:
@@ -120,5 +118,5 @@ def _enlarged(lr: Image, scale: int) -> Image:
 
 
 def _panel(out: Path, name: str, picture: Image, caption: str) -> Panel:
-    images.write(out / "pictures" / f"{name}.png", picture)
+    pictures.write(out / "pictures" / f"{name}.png", picture)
     return {"src": f"pictures/{name}.png", "caption": caption}

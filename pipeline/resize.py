@@ -10,7 +10,7 @@ are enough, else float64. Scale 3 is float64 with its rounding, as MATLAB's own.
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pipeline.errors import InputError
 
 Border = Literal["edge", "symmetric"]
 Image = NDArray[np.uint8]
-STRIPE = 768  # columns at a time: the work stays in the cache, and BLAS starts no threads
+STRIPE, ROWS = 768, 192  # columns and rows at a time: the work stays in the cache, and BLAS starts no threads
 BLOCK = 8  # output rows of a block when shrinking, input rows when enlarging
 
 
@@ -39,6 +39,12 @@ def upscale(lr: Image, scale: int, border: Border = "edge") -> Image:
     return _both(lr, scale, False, border)
 
 
+def crop_to_multiple(image: Image, scale: int) -> Image:
+    """Crop (..., H, W, C) at the bottom and right until both sides are multiples of `scale`."""
+    height, width = image.shape[-3:-1]
+    return image[..., : height - height % scale, : width - width % scale, :]
+
+
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keys' cubic convolution kernel with a = -0.5, zero beyond |x| = 2."""
     x = np.abs(x)
@@ -51,10 +57,8 @@ def _both(image: Image, scale: int, shrink: bool, border: Border) -> Image:
     if image.ndim > 3:
         return np.stack([_both(one, scale, shrink, border) for one in image])
     height, width, channels = image.shape
-    tall = _pass(np.ascontiguousarray(image).reshape(height, width * channels), scale, shrink, border)
-    turned = np.ascontiguousarray(tall.reshape(-1, width, channels).transpose(1, 0, 2))
-    wide = _pass(turned.reshape(width, -1), scale, shrink, border)
-    return np.ascontiguousarray(wide.reshape(len(wide), len(tall), channels).transpose(1, 0, 2))
+    tall = _height(np.ascontiguousarray(image).reshape(height, width * channels), scale, shrink, border)
+    return _width(tall.reshape(-1, width, channels), scale, shrink, border)
 
 
 @lru_cache(maxsize=64)
@@ -71,7 +75,7 @@ def _matrix(scale: int, shrink: bool) -> tuple[NDArray[np.floating], int, int]:
     return weight.astype(np.float32 if exact else np.float64), round(out / ratio), before
 
 
-def _pass(x: Image, scale: int, shrink: bool, border: Border) -> Image:
+def _height(x: Image, scale: int, shrink: bool, border: Border) -> Image:
     """Resize the rows of uint8 (n, m)."""
     matrix, step, before = _matrix(scale, shrink)
     rows, columns = x.shape
@@ -79,21 +83,45 @@ def _pass(x: Image, scale: int, shrink: bool, border: Border) -> Image:
     out = np.empty((total, columns), np.uint8)
     source = np.empty((matrix.shape[1], STRIPE), matrix.dtype)
     for start in range(0, total, len(matrix)):
-        first = start // len(matrix) * step - before
-        index = np.arange(first, first + matrix.shape[1])
-        index = _reflect(index, rows) if border == "symmetric" else index.clip(0, rows - 1)
-        inside = first >= 0 and first + matrix.shape[1] <= rows
+        index = _inputs(start // len(matrix) * step - before, matrix.shape[1], rows, border)
         wanted = out[start : start + len(matrix)]
         for left in range(0, columns, STRIPE):
-            part = slice(left, left + STRIPE)
-            stripe = x[first : first + matrix.shape[1], part] if inside else x[index, part]
+            stripe = x[index, left : left + STRIPE]
             width = stripe.shape[1]
             source[:, :width] = stripe
-            values = matrix @ source[:, :width]
-            values += 0.5
-            np.clip(values, 0, 255, out=values)
-            wanted[:, left : left + width] = values[: len(wanted)]  # truncation: with the half added, rounding half up
+            wanted[:, left : left + width] = _rounded(matrix @ source[:, :width])[: len(wanted)]
     return out
+
+
+def _width(x: Image, scale: int, shrink: bool, border: Border) -> Image:
+    """Resize the columns of uint8 (n, m, channels): the same matrix, spread over the channels."""
+    matrix, step, before = _matrix(scale, shrink)
+    rows, columns, channels = x.shape
+    total = columns // scale if shrink else columns * scale
+    out = np.empty((rows, total, channels), np.uint8)
+    spread = np.kron(matrix, np.eye(channels, dtype=matrix.dtype)).T.copy()
+    for start in range(0, total, len(matrix)):
+        index = _inputs(start // len(matrix) * step - before, matrix.shape[1], columns, border)
+        wanted = out[:, start : start + len(matrix)]
+        source = x[:, index].reshape(rows, -1).astype(matrix.dtype)
+        for top in range(0, rows, ROWS):
+            values = _rounded(source[top : top + ROWS] @ spread)
+            wanted[top : top + ROWS] = values.reshape(-1, len(matrix), channels)[:, : wanted.shape[1]]
+    return out
+
+
+def _inputs(first: int, count: int, length: int, border: Border) -> slice | NDArray[np.intp]:
+    """Which of `length` rows or columns a block reads."""
+    if first >= 0 and first + count <= length:
+        return slice(first, first + count)
+    index = np.arange(first, first + count)
+    return _reflect(index, length) if border == "symmetric" else index.clip(0, length - 1)
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[Any]:
+    """Values whose truncation to uint8 is their rounding, half up, with clipping; in place."""
+    values += 0.5
+    return np.clip(values, 0, 255, out=values)
 
 
 def _reflect(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:

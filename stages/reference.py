@@ -8,7 +8,7 @@ from stages import command
 
 def main(data: Path, out: Path, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params)
-    reference.save(out, reference.make(shards.load(data), settings.evaluate, settings.seed))
+    reference.save(out, reference.make(shards.load(data, settings.scale), settings.evaluate, settings.seed))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main(
     variant = settings.models[name]
     train = config.Train(**{**settings.train.model_dump(), **variant.train})
     seed = settings.seed if variant.seed is None else variant.seed
-    tiles = shards.load(data)
+    tiles = shards.load(data, settings.scale)
     torch.use_deterministic_algorithms(True, warn_only=True)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=train.precision)
     work = state.expanduser() / training.fingerprint(variant, train, seed, tiles)

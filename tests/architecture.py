@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 FLOORS = [
-    {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet", "download", "pictures"},
+    {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet", "download", "pictures", "card", "page"},
     {"models", "metrics", "losses", "sources", "shards"},
     {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation"},
     {"training", "evaluation", "report", "datacard"},

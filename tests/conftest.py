@@ -9,7 +9,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipeline import images, shards
+from pipeline import pictures, shards
 from pipeline.preparation import prepare
 from pipeline.sources import photos
 from tests.repository import ROOT, Repository
@@ -23,7 +23,7 @@ def photo() -> Callable[[str], NDArray[np.uint8]]:
     """A photograph by name, uint8 (H, W, 3)."""
     from importlib.resources import files
 
-    return lambda name: images.read(Path(str(files("skimage.data"))) / photos.FILES[name])
+    return lambda name: pictures.read(Path(str(files("skimage.data"))) / photos.FILES[name])
 
 
 @pytest.fixture(scope="session")

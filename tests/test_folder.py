@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pipeline import images, pictures, resize, shards
+from pipeline import pictures, resize, shards
 from pipeline.errors import InputError
 from pipeline.preparation import prepare
 from pipeline.sources import folder
@@ -33,7 +33,7 @@ def crop(photo: Callable[[str], Array]) -> Array:
 def convert(image: Image.Image, path: Path, **options: Any) -> Array:
     image.save(path, **options)
     folder.convert(path, path.parent / "out" / "one.png")
-    return images.read(path.parent / "out" / "one.png")
+    return pictures.read(path.parent / "out" / "one.png")
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -41,7 +41,7 @@ def test_formats(crop: Array, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending.lower()}"
     found = convert(Image.fromarray(crop), path, **({"quality": 95} if ending in ("JPEG", "WEBP") else {}))
     assert found.shape == crop.shape
-    assert np.array_equal(found, images.read(path))
+    assert np.array_equal(found, pictures.read(path))
     assert np.abs(found.astype(int) - crop).mean() < (6 if ending in ("JPEG", "WEBP") else 1e-9)
 
 
@@ -97,7 +97,7 @@ def test_icc_profile_is_converted_to_srgb(crop: Array, tmp_path: Path) -> None:
 
 def test_names_nest_and_sort_naturally(crop: Array, tmp_path: Path) -> None:
     for name in ("10", "2", "a/1", "b/c/1"):
-        images.write(tmp_path / f"{name}.png", crop)
+        pictures.write(tmp_path / f"{name}.png", crop)
     (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
     assert sorted(folder.find(tmp_path), key=pictures.natural) == ["2", "10", "a__1", "b__c__1"]
 
@@ -111,9 +111,9 @@ def test_pairs_by_name_never_by_position(photo: Callable[[str], Array], tmp_path
     picture = photo("coffee")
     for number in range(10):
         hr = picture[number * 16 : number * 16 + 128, number * 30 : number * 30 + 128]
-        images.write(tmp_path / "train" / f"{number + 1}.png", hr)
-        images.write(tmp_path / "low" / f"{number + 1}x4.png", resize.downscale(hr, 4))
-    images.write(tmp_path / "valid" / "v.png", photo("chelsea"))
+        pictures.write(tmp_path / "train" / f"{number + 1}.png", hr)
+        pictures.write(tmp_path / "low" / f"{number + 1}x4.png", resize.downscale(hr, 4))
+    pictures.write(tmp_path / "valid" / "v.png", photo("chelsea"))
     folder.fetch(source(tmp_path, lr="low"), tmp_path / "raw", 4, lambda *_: None)
     card = prepare(tmp_path / "raw", tmp_path / "out", 4, 64, "bicubic", {"source": "folder"}, workers=1)
     assert [row["name"] for row in card["train"]["pictures"]] == [str(number) for number in range(1, 11)]
@@ -150,7 +150,7 @@ def floats() -> bytes:
     ],
 )
 def test_bad_folders(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
-    images.write(tmp_path / "valid" / "v.png", np.zeros((8, 8, 3), np.uint8))
+    pictures.write(tmp_path / "valid" / "v.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "train").mkdir()
     for name, content in files.items():
         (tmp_path / "train" / name).write_bytes(content)
@@ -188,7 +188,7 @@ def test_damaged_bytes_never_end_in_a_traceback(data: st.DataObject, kind: str) 
                     assert pictures.size(picture) == pictures.read(picture).shape[:2]
             else:
                 folder.convert(path, root / "out" / "one.png")
-                assert images.read(root / "out" / "one.png").ndim == 3
+                assert pictures.read(root / "out" / "one.png").ndim == 3
         except InputError as error:
             assert str(path) in str(error)
             assert not list(root.glob("out/*"))
@@ -211,7 +211,7 @@ def test_tracked_folder_reruns_what_it_must(repository: Repository, photo: Calla
     pics = repository.root / "pics"
     for side, names in (("train", ("ihc", "astronaut")), ("valid", ("chelsea", "rocket"))):
         for name in names:
-            images.write(pics / side / f"{name}.png", photo(name)[:256, :256])
+            pictures.write(pics / side / f"{name}.png", photo(name)[:256, :256])
     repository.run("dvc", "add", "pics")
     values = repository.params()
     values["dataset"] = {"source": "folder", "path": "pics", "train": {"hr": "train"}, "valid": {"hr": "valid"}}
@@ -220,6 +220,6 @@ def test_tracked_folder_reruns_what_it_must(repository: Repository, photo: Calla
     chain = {"fetch", "prepare", "reference", "train@edsr", "evaluate@edsr", "bicubic", "compare"}
     assert repository.repro() >= chain
     assert repository.repro() == set()
-    images.write(pics / "valid" / "rocket.png", photo("rocket")[100:356, :256])
+    pictures.write(pics / "valid" / "rocket.png", photo("rocket")[100:356, :256])
     ran = repository.repro()
     assert chain <= ran

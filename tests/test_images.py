@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import images
+from pipeline import images, pictures, resize
 from pipeline.errors import InputError
 from pipeline.files import whole, write_json
 
@@ -35,31 +35,31 @@ def test_to_uint8_refuses_what_is_no_number(bad: float) -> None:
 
 
 def test_png_keeps_every_pixel(photo: Callable[[str], NDArray[np.uint8]], tmp_path: Path) -> None:
-    images.write(tmp_path / "deep" / "one.png", photo("rocket"))
-    assert np.array_equal(images.read(tmp_path / "deep" / "one.png"), photo("rocket"))
+    pictures.write(tmp_path / "deep" / "one.png", photo("rocket"))
+    assert np.array_equal(pictures.read(tmp_path / "deep" / "one.png"), photo("rocket"))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one.png"]
 
 
 def test_grey_becomes_rgb(tmp_path: Path) -> None:
     Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).save(tmp_path / "grey.png")
-    assert images.read(tmp_path / "grey.png")[3, 3].tolist() == [15, 15, 15]
+    assert pictures.read(tmp_path / "grey.png")[3, 3].tolist() == [15, 15, 15]
 
 
 def test_bad_pictures(tmp_path: Path, photo: Callable[[str], NDArray[np.uint8]]) -> None:
     with pytest.raises(InputError, match=r"none\.png: expected a picture, found no file"):
-        images.read(tmp_path / "none.png")
+        pictures.read(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
     with pytest.raises(InputError, match=r"text\.png: expected a picture that Pillow can decode"):
-        images.read(tmp_path / "text.png")
-    images.write(tmp_path / "cut.png", photo("chelsea"))
+        pictures.read(tmp_path / "text.png")
+    pictures.write(tmp_path / "cut.png", photo("chelsea"))
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:5000])
     with pytest.raises(InputError, match=r"cut\.png: expected a picture that Pillow can decode"):
-        images.read(tmp_path / "cut.png")
+        pictures.read(tmp_path / "cut.png")
 
 
 def test_crop_to_multiple_keeps_top_left() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
-    assert np.array_equal(images.crop_to_multiple(picture, 4), picture[:8, :8])
+    assert np.array_equal(resize.crop_to_multiple(picture, 4), picture[:8, :8])
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

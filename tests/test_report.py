@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import comparison, config, figures, images, shards
+from pipeline import comparison, config, figures, pictures, shards
 from pipeline.errors import InputError
 from tests.repository import Repository
 
@@ -50,7 +50,7 @@ def test_page_is_complete(built: Repository) -> None:
     page = Page(report / "index.html")
     assert len(page.sources) == len(set(page.sources))
     for source in page.sources:
-        assert images.read(report / source).size > 0
+        assert pictures.read(report / source).size > 0
     on_disk = {str(path.relative_to(report)) for path in report.rglob("*.png")}
     card = Page(report / "data.html")
     assert on_disk == set(page.sources) | set(card.sources)
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_saved_pictures(built: Repository) -> None:
         table = pd.read_csv(built.root / "results" / variant / "images.csv")
         for row in table.itertuples():
             hr = next(one for one in shards.load(built.root / "data/shards").valid if one.name == row.image).hr
-            sr = images.read(built.root / "results" / variant / f"{row.image}.png")
+            sr = pictures.read(built.root / "results" / variant / f"{row.image}.png")
             y_sr, y_hr = (one @ [65.481, 128.553, 24.966] / 255 for one in (sr, hr))
             error = np.mean((y_sr - y_hr)[4:-4, 4:-4] ** 2)
             assert row.psnr_y == pytest.approx(10 * np.log10(255**2 / error), abs=1e-4)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import images
+from pipeline import images, pictures, resize
 from pipeline.errors import InputError
 from pipeline.resize import downscale, upscale
 
@@ -17,11 +17,11 @@ SIDE = st.integers(1, 24)
 
 
 def test_equals_the_benchmark_in_every_pixel(benchmark: Path) -> None:
-    pictures = sorted((benchmark / "HR").glob("*.png"))
-    assert len(pictures) in (5, 14)
-    for path in pictures:
-        hr = images.crop_to_multiple(images.read(path), 4)
-        lr = images.read(benchmark / "LR_bicubic_X4" / f"{path.stem}x4.png")
+    paths = sorted((benchmark / "HR").glob("*.png"))
+    assert len(paths) in (5, 14)
+    for path in paths:
+        hr = resize.crop_to_multiple(pictures.read(path), 4)
+        lr = pictures.read(benchmark / "LR_bicubic_X4" / f"{path.stem}x4.png")
         assert np.array_equal(downscale(hr, 4), lr), path.name
 
 
@@ -63,7 +63,7 @@ def test_bicubic_scores_as_measured(photo: Callable[[str], NDArray[np.uint8]]) -
     from pipeline.metrics import psnr
 
     for name, expected in (("chelsea", 31.47), ("coffee", 27.29), ("rocket", 29.99)):
-        hr = images.crop_to_multiple(photo(name), 4)
+        hr = resize.crop_to_multiple(photo(name), 4)
         sr = upscale(downscale(hr, 4), 4)
         y_sr, y_hr = (images.luma(images.to_tensor(one[None])) for one in (sr, hr))
         assert psnr.score(y_sr, y_hr, 4).item() == pytest.approx(expected, abs=0.005)

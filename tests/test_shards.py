@@ -1,19 +1,32 @@
 """Shards and batches: what is in them, that HR and LR lie over each other, and that a batch is a pure function."""
 
+import hashlib
+import itertools
 import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import images, resize, shards
+from pipeline import datacard, pictures, resize, shards
 from pipeline.batches import batch
 from pipeline.errors import InputError
 from pipeline.preparation import prepare
+from tests.repository import ROOT
 
 Array = NDArray[np.uint8]
 
@@ -27,15 +40,15 @@ def misfit(hr: Array, lr: Array) -> float:
 def test_every_tile_is_its_place_in_its_picture(data: shards.Shards, photo: Callable[[str], Array]) -> None:
     assert len(data.index["tiles"]) == len(data.train_hr) == len(data.train_lr) == 2 * 4 * 4
     for (name, top, left), hr, lr in zip(data.index["tiles"], data.train_hr, data.train_lr, strict=True):
-        picture = images.crop_to_multiple(photo(name), 4)
+        picture = resize.crop_to_multiple(photo(name), 4)
         assert np.array_equal(hr, picture[top : top + 128, left : left + 128])
         assert np.array_equal(lr, resize.downscale(picture, 4)[top // 4 :, left // 4 :][:32, :32])
 
 
 def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    images.write(raw / "train_hr" / "odd.png", np.zeros((131, 90, 3), np.uint8))
-    images.write(raw / "valid_hr" / "small.png", np.zeros((9, 10, 3), np.uint8))
+    pictures.write(raw / "train_hr" / "odd.png", np.zeros((131, 90, 3), np.uint8))
+    pictures.write(raw / "valid_hr" / "small.png", np.zeros((9, 10, 3), np.uint8))
     card = prepare(raw, tmp_path / "out", scale=4, tile=64, lr="bicubic", dataset={"source": "test"}, workers=1)
     covered = np.zeros((128, 88), bool)
     for _, top, left in shards.load(tmp_path / "out").index["tiles"]:
@@ -51,7 +64,7 @@ def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
 def test_validation_pictures_are_whole(data: shards.Shards, photo: Callable[[str], Array]) -> None:
     assert [picture.name for picture in data.valid] == ["chelsea", "rocket"]
     for picture in data.valid:
-        assert np.array_equal(picture.hr, images.crop_to_multiple(photo(picture.name), 4))
+        assert np.array_equal(picture.hr, resize.crop_to_multiple(photo(picture.name), 4))
         assert np.array_equal(picture.lr, resize.downscale(picture.hr, 4))
 
 
@@ -80,6 +93,41 @@ def test_a_batch_depends_on_seed_and_step_alone(data: shards.Shards, step: int, 
     other = batch(data, step + 1, seed, 4, 32, augment=True)
     assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+def digests(folder: Path, first: int, last: int) -> list[str]:
+    data = shards.load(folder)
+    pairs = (batch(data, step, 7, 4, 48, augment=True) for step in range(first, last))
+    return [hashlib.sha256(hr.tobytes() + lr.tobytes()).hexdigest() for hr, lr in pairs]
+
+
+def test_a_thousand_batches_whatever_the_start_and_the_processes(raw: Path, tmp_path: Path) -> None:
+    prepare(raw, tmp_path, 4, 128, "bicubic", {"source": "photos"}, workers=1)
+    whole = digests(tmp_path, 0, 1000)
+    assert len(set(whole)) == 1000
+    assert digests(tmp_path, 617, 640) == whole[617:640]
+    for processes in (2, 3):
+        cuts = [1000 * part // processes for part in range(processes + 1)]
+        parts = joblib.Parallel(n_jobs=processes)(
+            joblib.delayed(digests)(tmp_path, first, last) for first, last in itertools.pairwise(cuts)
+        )
+        assert [digest for part in parts for digest in part] == whole
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_every_position_is_reached_as_often_as_it_should(data: shards.Shards, augment: bool) -> None:
+    """Chi-square over all tiles and places, at a level of one in a thousand; the seeds are fixed. Each tile's pixels tell where."""
+    number, y, x = np.mgrid[:3, :16, :16]
+    hr = np.stack([number, y, x], axis=-1).astype(np.uint8)
+    marked = shards.Shards({"scale": 4, "tile": 16}, hr, np.ascontiguousarray(hr[:, ::4, ::4]), [])
+    found = np.zeros((3, 3, 3), int)
+    for step in range(1000):
+        patches, _ = batch(marked, step, 11, 8, 8, augment)
+        tile, top, left = patches.min(axis=(1, 2)).T
+        np.add.at(found, (tile, top // 4, left // 4), 1)
+    assert found.sum() == 8000
+    expected = 8000 / found.size
+    assert ((found - expected) ** 2 / expected).sum() < scipy.stats.chi2.ppf(0.999, found.size - 1)
 
 
 def test_all_eight_turns_appear_alike_in_hr_and_lr(data: shards.Shards) -> None:
@@ -118,12 +166,111 @@ def test_same_pictures_same_bytes(raw: Path, data: shards.Shards, tmp_path: Path
     assert json.loads((tmp_path / "index.json").read_text(encoding="utf-8")) == data.index
 
 
-def test_picture_smaller_than_a_tile(tmp_path: Path) -> None:
-    images.write(tmp_path / "train_hr" / "tiny.png", np.zeros((200, 100, 3), np.uint8))
-    images.write(tmp_path / "valid_hr" / "fine.png", np.zeros((200, 200, 3), np.uint8))
-    with pytest.raises(InputError, match=r"tiny\.png: expected at least 128x128 \(prepare\.tile\), found 200x100; leave it out"):
-        prepare(tmp_path, tmp_path / "out", scale=4, tile=128, lr="bicubic", dataset={"source": "test"}, workers=1)
+def some_small(folder: Path) -> Path:
+    for name, side in (("tiny", 100), ("big", 256), ("less", 90)):
+        pictures.write(folder / "train_hr" / f"{name}.png", np.full((256, side, 3), 90, np.uint8))
+    pictures.write(folder / "valid_hr" / "fine.png", np.zeros((200, 200, 3), np.uint8))
+    return folder
+
+
+def test_pictures_smaller_than_a_tile_are_refused_together(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        prepare(some_small(tmp_path), tmp_path / "out", 4, 128, "bicubic", {"source": "test"}, workers=1)
+    expected, advice = "expected at least 128x128 (prepare.tile), found 256x", "leave it out or set prepare.small: skip"
+    found = [f"- {tmp_path}/train_hr/{name}.png: {expected}{side}; {advice}" for name, side in (("less", 90), ("tiny", 100))]
+    assert str(caught.value).splitlines() == ["2 problems:", *found]
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_smaller_than_a_tile_are_skipped_and_counted(tmp_path: Path) -> None:
+    card = prepare(some_small(tmp_path), tmp_path / "out", 4, 128, "bicubic", {"source": "test"}, workers=1, small="skip")
+    assert card["skipped"] == ["less", "tiny"]
+    assert ("left out", "2 smaller than a tile: less, tiny") in datacard.facts(card)
+    assert [tile[0] for tile in shards.load(tmp_path / "out").index["tiles"]] == ["big"] * 4
+    with pytest.raises(InputError, match="2 problems"):
+        prepare(tmp_path, tmp_path / "out2", 4, 256 + 4, "bicubic", {"source": "test"}, workers=1, small="skip")
+
+
+def test_all_damaged_pictures_are_told_at_once(raw: Path, tmp_path: Path) -> None:
+    shutil.copytree(raw, tmp_path / "raw")
+    for name in ("train_hr/astronaut", "valid_hr/rocket"):
+        path = tmp_path / "raw" / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(InputError, match=r"(?s)2 problems:.*astronaut\.png: expected a picture.*rocket\.png: expected a picture"):
+        prepare(tmp_path / "raw", tmp_path / "out", 4, 128, "bicubic", {"source": "photos"}, workers=2)
+    with pytest.raises(InputError, match=r"found no index\.json"):
+        shards.load(tmp_path / "out")
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from pipeline.preparation import prepare
+from tests.repository import ROOT
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), 4, 128, "bicubic", {"source": "photos"}, 2)
+"""
+
+
+WRITE = """
+import sys
+import numpy as np
+from pathlib import Path
+from pipeline.preparation import _write
+_write(Path(sys.argv[1]), np.ones(1_500_000, np.uint8), 0)
+"""
+
+
+def test_disk_that_fills_up(raw: Path, data: shards.Shards, tmp_path: Path) -> None:
+    """A real write that fails: no file may grow beyond 1.2 MB, and the HR tiles are larger."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
+
+    command = [sys.executable, "-c", PREPARE, str(raw), str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
+    assert "train_hr.npy: expected room for 1572864 bytes" in done.stderr
+    assert "free some and run again" in done.stderr
+    np.lib.format.open_memmap(tmp_path / "laid_out.npy", mode="w+", dtype=np.uint8, shape=(2_000_000,)).flush()
+    late = [sys.executable, "-c", WRITE, str(tmp_path / "laid_out.npy")]
+    done = subprocess.run(late, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
+    assert "laid_out.npy: expected room for 2000000 bytes: File too large; free some and run again" in done.stderr
+    with pytest.raises(InputError, match=r"found no index\.json"):
+        shards.load(tmp_path / "out")
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert shards.load(tmp_path / "out").index == data.index
+
+
+def test_disk_too_small(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 7, 3))
+    with pytest.raises(InputError, match=r"out: expected room for \d+ bytes of shards, found 3; free some, or leave pictures out"):
+        prepare(raw, tmp_path / "out", 4, 128, "bicubic", {"source": "photos"}, workers=1)
+
+
+def test_killed_prepare_leaves_nothing_that_reads_as_whole(raw: Path, data: shards.Shards, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PREPARE, str(raw), str(tmp_path / "out")]
+    for number in range(6):
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+        while not (tmp_path / "out" / "valid_lr.npy").exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(0.04 * number)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "out" / "index.json").exists():
+            assert shards.load(tmp_path / "out").index == data.index
+        else:
+            with pytest.raises(InputError, match=r"found no index\.json"):
+                shards.load(tmp_path / "out")
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert shards.load(tmp_path / "out").index == data.index
+
+
+def test_reader_names_both_scales(data: shards.Shards, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text(json.dumps(data.index), encoding="utf-8")
+    with pytest.raises(InputError, match="expected shards of scale 2, found 4"):
+        shards.load(tmp_path, scale=2)
 
 
 def test_crop_larger_than_a_validation_picture(data: shards.Shards) -> None:

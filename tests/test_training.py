@@ -19,7 +19,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from pipeline import checkpoint, images, inference, registry, shards, training
+from pipeline import checkpoint, images, inference, pictures, registry, shards, training
 from pipeline.config import Train, Variant
 from pipeline.errors import InputError
 from pipeline.files import sha256
@@ -48,9 +48,9 @@ def digests(work: Path) -> dict[str, str]:
 @pytest.mark.parametrize("arch", registry.names("models"))
 def test_overfits_four_patches(arch: str, tmp_path: Path, raw: Path) -> None:
     """40 dB on four patches that are all the data: loss, gradients, batches and schedule pull the same way."""
-    picture = images.read(raw / "train_hr" / "astronaut.png")
+    picture = pictures.read(raw / "train_hr" / "astronaut.png")
     for side in ("train", "valid"):
-        images.write(tmp_path / f"{side}_hr" / "corner.png", picture[64:96, 192:224])
+        pictures.write(tmp_path / f"{side}_hr" / "corner.png", picture[64:96, 192:224])
     prepare(tmp_path, tmp_path / "shards", scale=4, tile=16, lr="bicubic", dataset={"source": "photos"}, workers=1)
     data = shards.load(tmp_path / "shards")
     assert len(data.train_hr) == 4

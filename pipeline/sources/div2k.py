@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline.config import Section
 from pipeline.download import Remote, Show
 from pipeline.download import fetch as fetch_file
+from pipeline.errors import attempt, together
 from pipeline.pictures import PARTS, listing
 
 # Sizes and SHA-256 as TensorFlow Datasets publishes them (tensorflow_datasets/url_checksums/div2k.txt).
@@ -52,8 +53,8 @@ def fetch(config: Config, out: Path, scale: int, show: Show) -> None:
     cache = Path(os.environ.get("SR_CACHE", "~/.cache/sr-study/downloads")).expanduser()
     wanted = dict(_names(scale))
     with ThreadPoolExecutor(len(wanted)) as pool:
-        found = pool.map(lambda name: fetch_file(_remote(config, name), config.mirrors, cache, show), wanted.values())
-        paths = dict(zip(wanted, found, strict=True))
+        found = pool.map(lambda name: attempt(fetch_file, _remote(config, name), config.mirrors, cache, show), wanted.values())
+        paths = dict(zip(wanted, together(found), strict=True))
     out.mkdir(parents=True, exist_ok=True)
     for part, path in paths.items():
         try:

@@ -17,9 +17,9 @@ from pydantic import model_validator
 
 from pipeline.config import Section, reject
 from pipeline.download import Show
-from pipeline.errors import InputError
+from pipeline.errors import InputError, attempt, together
 from pipeline.files import whole
-from pipeline.images import write
+from pipeline.pictures import DAMAGED, write
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -49,12 +49,11 @@ def fetch(config: Config, out: Path, scale: int, show: Show) -> None:
     Names are the files' paths below their folder without the ending, "/" written as "__". Raises InputError for a folder that is
     missing or empty, a name that stands twice or is not UTF-8, and a picture that cannot be read.
     """
-    work = []
-    for side, folders in (("train", config.train), ("valid", config.valid)):
-        for kind, folder in (("hr", folders.hr), ("lr", folders.lr)):
-            if folder is not None:
-                work += [(path, out / f"{side}_{kind}" / f"{name}.png") for name, path in find(config.path / folder).items()]
-    joblib.Parallel(n_jobs=-1)(joblib.delayed(convert)(path, target) for path, target in work)
+    parts = {"train_hr": config.train.hr, "train_lr": config.train.lr, "valid_hr": config.valid.hr, "valid_lr": config.valid.lr}
+    folders = {part: config.path / folder for part, folder in parts.items() if folder is not None}
+    found = dict(zip(folders, together(attempt(find, folder) for folder in folders.values()), strict=True))
+    work = [(path, out / part / f"{name}.png") for part, named in found.items() for name, path in named.items()]
+    together(joblib.Parallel(n_jobs=-1)(joblib.delayed(attempt)(convert, path, target) for path, target in work))
 
 
 def find(folder: Path) -> dict[str, Path]:
@@ -88,7 +87,7 @@ def convert(path: Path, target: Path) -> None:
                     copyfile(path, temporary)
             else:
                 write(target, np.asarray(to_srgb(image)))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, ImageCms.PyCMSError) as error:
+    except (*DAMAGED, ImageCms.PyCMSError) as error:
         raise InputError(f"{path}: expected a picture that Pillow can decode: {error}; repair it or leave it out") from None
 
 

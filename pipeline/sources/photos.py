@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline import images
+from pipeline import pictures
 from pipeline.config import Section, reject
 from pipeline.download import Show
 
@@ -47,4 +47,4 @@ def fetch(config: Config, out: Path, scale: int, show: Show) -> None:
     folder = Path(str(files("skimage.data")))
     for side, names in (("train", config.train), ("valid", config.valid)):
         for name in names:
-            images.write(out / f"{side}_hr" / f"{name}.png", images.read(folder / FILES[name]))
+            pictures.write(out / f"{side}_hr" / f"{name}.png", pictures.read(folder / FILES[name]))
