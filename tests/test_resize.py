@@ -1,6 +1,7 @@
 """The benchmark's bicubic, bit for bit."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline import images, pictures, resize
 from pipeline.errors import InputError
 from pipeline.resize import downscale, upscale
+from tests import make_vectors
 
 SIDE = st.integers(1, 24)
 
@@ -23,6 +25,17 @@ def test_equals_the_benchmark_in_every_pixel(benchmark: Path) -> None:
         hr = resize.crop_to_multiple(pictures.read(path), 4)
         lr = pictures.read(benchmark / "LR_bicubic_X4" / f"{path.stem}x4.png")
         assert np.array_equal(downscale(hr, 4), lr), path.name
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_equals_exact_fractions(scale: int) -> None:
+    """Every pixel of noise. Sums that are ties are rare: at scale 6 this noise holds some, which floats alone round down."""
+    rng = np.random.default_rng(13)
+    hr, lr = (rng.integers(0, 256, shape, np.uint8) for shape in ((5 * scale, 4 * scale), (20, 8)))
+    exact = np.array(make_vectors.resize(hr.tolist(), Fraction(1, scale)), np.uint8)
+    assert np.array_equal(downscale(hr[..., None], scale)[..., 0], exact)
+    exact = np.array(make_vectors.resize(lr.tolist(), Fraction(scale)), np.uint8)
+    assert np.array_equal(upscale(lr[..., None], scale)[..., 0], exact)
 
 
 def test_stored_vectors() -> None:

@@ -187,7 +187,7 @@ def test_pictures_smaller_than_a_tile_are_skipped_and_counted(tmp_path: Path) ->
     assert card["skipped"] == ["less", "tiny"]
     assert ("left out", "2 smaller than a tile: less, tiny") in datacard.facts(card)
     assert [tile[0] for tile in shards.load(tmp_path / "out").index["tiles"]] == ["big"] * 4
-    with pytest.raises(InputError, match="2 problems"):
+    with pytest.raises(InputError, match="3 problems"):
         prepare(tmp_path, tmp_path / "out2", 4, 256 + 4, "bicubic", {"source": "test"}, workers=1, small="skip")
 
 
