@@ -44,7 +44,7 @@ class Tiles(Dataset[Pair]):
 
 
 class Pngs(Dataset[Pair]):
-    """480x480 PNG sub-images, decoded for each sample, as BasicSR trains from."""
+    """PNG sub-images, 480x480 unless told, decoded for each sample, as BasicSR trains from."""
 
     def __init__(self, folder: Path) -> None:
         self.pairs = [(path, path.parent.parent / "lr" / path.name) for path in sorted((folder / "hr").iterdir())]
@@ -54,17 +54,17 @@ class Pngs(Dataset[Pair]):
 
     def __getitem__(self, _: int) -> Pair:
         hr, lr = (pictures.read(path) for path in self.pairs[int(torch.randint(len(self.pairs), ()))])
-        y, x = torch.randint((480 - PATCH) // SCALE + 1, (2,)).tolist()
         side = PATCH // SCALE
+        y, x = (int(torch.randint(length - side + 1, ())) for length in lr.shape[:2])
         return hr[y * SCALE :, x * SCALE :][:PATCH, :PATCH].copy(), lr[y : y + side, x : x + side].copy()
 
 
-def sub_images(raw: Path, out: Path) -> None:
+def sub_images(raw: Path, out: Path, side: int = 480) -> None:
     for path in sorted((raw / "train_hr").iterdir()):
         picture = pictures.read(path)
-        for top in range(0, picture.shape[0] - 479, 480):
-            for left in range(0, picture.shape[1] - 479, 480):
-                hr = picture[top : top + 480, left : left + 480]
+        for top in range(0, picture.shape[0] - side + 1, side):
+            for left in range(0, picture.shape[1] - side + 1, side):
+                hr = picture[top : top + side, left : left + side]
                 pictures.write(out / "hr" / f"{path.stem}_{top}_{left}.png", hr)
                 pictures.write(out / "lr" / f"{path.stem}_{top}_{left}.png", resize.downscale(hr, SCALE))
 

@@ -37,7 +37,7 @@ def moments(hr: Array) -> tuple[list[int], list[int]]:
 
 def flat(tiles: Array) -> int:
     """How many of the LR tiles (N, h, w, 3) are all but of one colour."""
-    return int((tiles.std(axis=(1, 2, 3), dtype=np.float32) < FLAT).sum()) if len(tiles) else 0
+    return int((tiles.std(axis=(1, 2, 3), dtype=np.float32) < FLAT).sum())
 
 
 def make(entries: list[dict[str, Any]], card: dict[str, Any]) -> dict[str, Any]:

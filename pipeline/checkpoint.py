@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipeline import registry
 from pipeline.errors import InputError
-from pipeline.files import whole
+from pipeline.files import sha256, whole
 
 KEY = "sr-study"  # the only metadata key: safetensors writes several in a random order
 FIELDS = ("arch", "config", "scale", "epoch", "dataset")
@@ -28,7 +28,10 @@ def save(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
     assert set(about) == set(FIELDS), sorted(about)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with whole(path) as temporary:
-        save_file(weights, temporary, metadata={KEY: json.dumps(about, sort_keys=True)})
+        try:
+            save_file(weights, temporary, metadata={KEY: json.dumps(about, sort_keys=True)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
 
 
 def load(path: Path) -> Checkpoint:
@@ -42,3 +45,19 @@ def load(path: Path) -> Checkpoint:
     model = registry.build(about["arch"], about["config"], about["scale"])
     model.load_state_dict(weights)
     return Checkpoint(model.eval(), about)
+
+
+def warm_start(model: nn.Module, path: Path, digest: str) -> None:
+    """Load the weights of a checkpoint whose name and shape the model has too; the others keep their start (EDSR: x4 from x2).
+
+    Raises InputError when the file is missing, is another one than `digest` says, or shares no weight with the model.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected the checkpoint of warm_start, found no file; give its path, absolute or from the root")
+    if (found := sha256(path)) != digest:
+        raise InputError(f"{path}: expected SHA-256 {digest}, found {found}; correct warm_start")
+    own, others = model.state_dict(), load_file(path)
+    shared = {name: value for name, value in others.items() if name in own and own[name].shape == value.shape}
+    if not shared:
+        raise InputError(f"{path}: expected weights of a kindred model, found none of equal name and shape; correct warm_start")
+    model.load_state_dict(own | shared)

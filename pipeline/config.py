@@ -3,59 +3,19 @@
 This module may reject a value and never alters one, so no stage depends on it.
 """
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline import registry
 from pipeline.errors import InputError
+from pipeline.sections import OpenSection, Section, check_rest, explain, known, reject
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
-
-
-def reject(reason: str) -> PydanticCustomError:
-    """The error of a section's own check; `reason` begins with the key inside the section: "patch: 97 is no ..."."""
-    return PydanticCustomError("section", "{reason}", {"reason": reason})
-
-
-def check_rest(config: type[BaseModel], rest: dict[str, Any]) -> None:
-    """Check the keys that belong to the named file's own Config."""
-    try:
-        config(**rest)
-    except ValidationError as error:
-        raise reject("; ".join(explain(error))) from None
-
-
-def known(kind: str) -> AfterValidator:
-    """A validator for a name that must be a file in pipeline/<kind>/."""
-
-    def check(name: str) -> str:
-        if name not in registry.names(kind):
-            allowed = ", ".join(registry.names(kind))
-            raise PydanticCustomError("name", f"no file pipeline/{kind}/{{name}}.py; allowed: {allowed}", {"name": name})
-        return name
-
-    return AfterValidator(check)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class OpenSection(BaseModel):
-    """A section whose further keys belong to the file that it names."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    @property
-    def rest(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
 
 
 class Dataset(OpenSection):
@@ -79,10 +39,15 @@ class Train(Section):
     batch_size: Annotated[int, Field(gt=0)]
     patch: Annotated[int, Field(gt=0)]
     augment: bool
+    schedule: Literal["step", "cosine"]
     lr_step: Annotated[int, Field(gt=0)]
     lr_gamma: Annotated[float, Field(gt=0, le=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
     adam_betas: tuple[Rate, Rate]
     adam_eps: Rate
+    clip_norm: Annotated[float, Field(gt=0)] | None
+    skip_spikes: Annotated[float, Field(gt=1)] | None
+    ema: Annotated[float, Field(ge=0, lt=1)]
     valid_crops: Annotated[int, Field(gt=0)]
     checkpoint_every: Annotated[int, Field(gt=0)]
     precision: Precision
@@ -94,11 +59,18 @@ class Train(Section):
         return self
 
 
+class WarmStart(Section):
+    path: Path
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class Variant(OpenSection):
     arch: Annotated[str, known("models")]
     loss: Annotated[str, known("losses")]
+    optimizer: Annotated[str, known("optimizers")]
     lr: Rate
     init: Literal["torch", "interpolation"]
+    warm_start: WarmStart | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     group: str | None = None
     train: dict[str, Any] = Field(default_factory=dict)
@@ -176,25 +148,3 @@ def load(path: Path) -> Params:
         raise InputError(f"{path}: expected YAML: {error}") from None
     except ValidationError as error:
         raise InputError(f"{path}:\n" + "\n".join(f"  {line}" for line in explain(error))) from None
-
-
-def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line for each wrong value: key, value, what is allowed."""
-    lines = []
-    for item in error.errors():
-        key = ".".join([prefix, *map(str, item["loc"])]).strip(".")
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{key}: unknown key{_near(error.title, str(item['loc'][-1]))}")
-        elif item["type"] == "missing":
-            lines.append(f"{key}: missing; every value must stand in params.yaml")
-        elif item["type"] == "section":
-            lines.append(f"{key}.{item['msg']}".strip("."))
-        else:
-            lines.append(f"{key}: found {item['input']!r}: {item['msg']}")
-    return lines
-
-
-def _near(section: str, key: str) -> str:
-    keys = [name for cls in Section.__subclasses__() for name in cls.model_fields]
-    close = difflib.get_close_matches(key, keys, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

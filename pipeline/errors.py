@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and how several of them become one."""
+"""The exception for what a user can mend, how several of them become one, and the one for being stopped."""
 
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
@@ -9,6 +9,10 @@ T = TypeVar("T")
 
 class InputError(Exception):
     """Bad input: the message says what was expected, what was found, where, and what to do."""
+
+
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """Stopped from outside; the message says what was kept and how to go on."""
 
 
 def attempt(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | InputError:

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import InputError
 
 if TYPE_CHECKING:  # so that who writes no table needs no pandas: each process of prepare is 60 MB smaller
     import pandas as pd
@@ -14,14 +16,21 @@ if TYPE_CHECKING:  # so that who writes no table needs no pandas: each process o
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path beside `path`; it becomes `path` when the block ends without an error.
+
+    Raises InputError where the file system refuses: no room, no permission, a file in place of a folder.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: expected to write it: {reason}; free some disk, or mend the folder's rights") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 
 def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], in channels_last memory as it comes."""
-    return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).float().div_(255)
+    return to_float(torch.from_numpy(np.require(images, requirements=["C", "W"])))
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """The same of a uint8 tensor, on its device."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
 
 
 def to_uint8(images: torch.Tensor) -> NDArray[np.uint8]:

@@ -34,6 +34,28 @@ def steps_of(scale: int) -> list[int]:
     return [scale]
 
 
+def upsampler(width: int, scale: int) -> nn.Sequential:
+    """EDSR's: a convolution and a PixelShuffle for each factor, without activations."""
+    layers = [(conv(width, width * r * r, 3), nn.PixelShuffle(r)) for r in steps_of(scale)]
+    return nn.Sequential(*[layer for pair in layers for layer in pair])
+
+
+@torch.no_grad()
+def nearest_start(head: nn.Conv2d, body_end: nn.Conv2d, upsampler: nn.Sequential, tail: nn.Conv2d) -> None:
+    """Channels 0 to 2 carry the colours from head to tail: the untrained network is nearest-neighbour upsampling.
+
+    For networks of the form tail(upsampler(head + body_end(body(head)))). All other weights keep torch's start; the body reaches
+    the output through what the last layers learn.
+    """
+    carry(head, 3)
+    for layer in upsampler:
+        if isinstance(layer, nn.Conv2d):
+            carry(layer, 3, repeat=layer.out_channels // layer.in_channels)
+    for weights in (body_end.weight[:3], body_end.bias[:3], tail.weight):  # type: ignore[index]
+        weights.zero_()
+    carry(tail, 3)
+
+
 @torch.no_grad()
 def carry(layer: nn.Conv2d, channels: int, repeat: int = 1) -> None:
     """Make `layer` pass its first `channels` inputs through unchanged, each to `repeat` outputs in a row.

@@ -147,12 +147,14 @@ def _work(job: Job, out: Path, scale: int, tile: int, lr: Lr) -> dict[str, Any]:
         entry["lr_equal"], entry["lr_largest"] = float((difference == 0).mean()), int(difference.max())
         small = np.ascontiguousarray(official) if lr == "official" else small
     entry["hash"] = card.difference_hash(small)
-    entry["crc32"] = [zlib.crc32(picture.data) for picture in (hr, small)]
     entry["sum"], entry["square"] = card.moments(hr)
-    tiles = {"hr": _tiles(hr, job.places, tile, 1), "lr": _tiles(small, job.places, tile, scale)}
-    for kind, picture, first in (("hr", hr, job.start[0]), ("lr", small, job.start[job.side == "valid"])):
-        _write(out / f"{job.side}_{kind}.npy", tiles[kind] if job.places else picture, first)
-    entry["flat_tiles"] = card.flat(tiles["lr"])
+    written = hr, small
+    if job.side == "train":
+        written = _tiles(hr, job.places, tile, 1), _tiles(small, job.places, tile, scale)
+        entry["flat_tiles"] = card.flat(written[1])
+    for kind, half, first in zip(("hr", "lr"), written, (job.start[0], job.start[job.side == "valid"]), strict=True):
+        _write(out / f"{job.side}_{kind}.npy", half, first)
+    entry["crc32"] = [zlib.crc32(half.data) for half in written]
     return entry
 
 

@@ -6,8 +6,11 @@ index.json    format, scale, tile, data set, place of each tile and picture, che
 """
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 Array = NDArray[np.uint8]
 ARRAYS = ("train_hr", "train_lr", "valid_hr", "valid_lr")
 
@@ -71,6 +74,22 @@ def load(folder: Path, scale: int | None = None) -> Shards:
         raise InputError(f"{folder}: expected whole shards: {error}; run: dvc repro --force prepare") from None
     valid = list(_split(index, arrays["valid_hr"], arrays["valid_lr"]))
     return Shards(index, arrays["train_hr"], arrays["train_lr"], valid)
+
+
+def verify(shards: Shards) -> None:
+    """Compare the bytes of every picture with the checksum of when they were written. Raises InputError that names the others."""
+    per_picture = [(name, len(list(tiles))) for name, tiles in groupby(shards.index["tiles"], itemgetter(0))]
+    ends = np.cumsum([count for _, count in per_picture])
+    halves = [
+        (name, shards.train_hr[end - n : end], shards.train_lr[end - n : end])
+        for (name, n), end in zip(per_picture, ends, strict=True)
+    ]
+    halves += [(picture.name, picture.hr, picture.lr) for picture in shards.valid]
+    found = [[zlib.crc32(half.data) for half in (hr, lr)] for _, hr, lr in halves]
+    if wrong := [name for (name, *_), one, two in zip(halves, found, shards.index["crc32"], strict=True) if one != two]:
+        raise InputError(
+            f"shards: expected the bytes that prepare wrote, found others for {', '.join(wrong)}; run: dvc repro --force prepare"
+        )
 
 
 def crops(shards: Shards, size: int, per_image: int, seed: int) -> tuple[Array, Array]:

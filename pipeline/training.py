@@ -1,8 +1,6 @@
 """The train loop."""
 
-import hashlib
-import json
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +9,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from pipeline import batches, checkpoint, images, registry, shards
-from pipeline.config import Train, Variant
-from pipeline.files import whole
+from pipeline import batches, checkpoint, failures, registry, schedule, shards, state
+from pipeline.errors import Stopped
+from pipeline.images import to_tensor
 from pipeline.metrics import psnr
+from pipeline.run import Job, Run, begin, restore, values
 
-Pair = tuple[torch.Tensor, torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+COLUMNS = ("train_loss", "train_l1", "train_mse", "skipped", "stop")
+READ_EVERY = 16  # steps of a GPU between two looks at its losses, for each look waits for it; a CPU's are read at every step
 
 
 class Progress(NamedTuple):
@@ -30,114 +30,125 @@ class Progress(NamedTuple):
     psnr: float | None
 
 
+class Watch(NamedTuple):
+    """Who is told what happens, and who may stop it: after each step, after each epoch, in words, and between two steps."""
+
+    show: Callable[[Progress], None] = lambda progress: None
+    record: Callable[[list[dict[str, Any]]], None] = lambda history: None
+    tell: Callable[[str], None] = lambda text: None
+    stop: Callable[[], bool] = lambda: False
+
+
+QUIET = Watch()
+
+
 def fit(
-    variant: Variant,
-    train: Train,
-    seed: int,
-    data: shards.Shards,
-    fabric: Fabric,
-    work: Path,
-    show: Callable[[Progress], None],
+    job: Job, fabric: Fabric, work: Path, watch: Watch = QUIET, save_every: float = 60.0, compiled: bool = False
 ) -> list[dict[str, Any]]:
     """Train a variant; leave its checkpoints in `work` and return the history, a row per epoch.
 
-    `work` also holds state.pt, from which a killed run goes on after its last whole epoch, to the same bytes. Checkpoints:
-    epoch_NNN.safetensors every `checkpoint_every` epochs, last.safetensors, and best.safetensors. An epoch is the new best when
-    its validation PSNR is higher than the best's *and* its validation loss (the variant's own) is lower: PSNR is a mean of
+    `work` also holds the state, saved in the background every `save_every` seconds and at each epoch; a killed run goes on from it
+    to the same bytes. Checkpoints: epoch_NNN.safetensors every `checkpoint_every` epochs, last, and best. An epoch is the new best
+    when its validation PSNR is higher than the best's *and* its validation loss (the variant's own) is lower: PSNR is a mean of
     logarithms and loss a mean of errors, so one alone may rise by what a single crop does.
 
-    Raises FloatingPointError, with epoch and step, when the loss is no finite number.
+    Raises FloatingPointError when the loss is no finite number, Stopped when `watch.stop` says so, and InputError.
     """
-    loss_of: Loss = registry.load("losses", variant.loss).loss
-    torch.manual_seed(seed)
-    model, optimizer = fabric.setup(*start(variant, train, data.scale))
-    valid = to_pair(fabric, *shards.crops(data, train.patch, train.valid_crops, seed))
-    about = {"arch": variant.arch, "config": variant.rest, "scale": data.scale, "dataset": data.index["dataset"]}
-    history = resume(work / "state.pt", model, optimizer)
-    for epoch in range(len(history) + 1, train.epochs + 1):
-        row: dict[str, Any] = {"epoch": epoch, "lr": set_lr(optimizer, variant.lr, train, epoch)}
-        row |= train_epoch(model, optimizer, loss_of, data, train, seed, fabric, history, show)
-        row |= validate(model, valid, loss_of, train.batch_size)
-        row["best"] = is_best(row, history)
-        history.append(row)
-        names = [f"epoch_{epoch:03d}"] * (epoch % train.checkpoint_every == 0)
-        names += ["best"] * row["best"] + ["last"] * (epoch == train.epochs)
-        for name in names:
-            checkpoint.save(work / f"{name}.safetensors", model.module, {**about, "epoch": epoch})
-        save_state(work / "state.pt", model, optimizer, history)
-    return history
+    train, total, saved = job.train, job.train.epochs * job.epoch_steps, time.monotonic()
+    run, saver = begin(job, fabric, compiled), state.Writer(work)
+    restore(run, fabric, state.load(work, watch.tell))
+    valid = [to_tensor(crops).to(fabric.device) for crops in shards.crops(job.data, train.patch, train.valid_crops, job.seed)]
+    drawn = (batches.draw(job.data, t, job.seed, train.batch_size, train.patch, train.augment) for t in range(run.step, total))
+    places = (every.part(fabric.global_rank, fabric.world_size) for every in drawn)
+    for hr, lr in batches.stream(job.data, places, train.patch, fabric.device):
+        with failures.memory(run.model, lr, train.batch_size):
+            take_step(run, job, fabric, hr, lr, watch.stop())
+        watch.show(progress(run, job))
+        ended, stopped = run.step % job.epoch_steps == 0, read(run, job, work)
+        if ended:
+            end_epoch(run, job, valid, work if fabric.is_global_zero else None)
+            watch.record(run.history)
+        if fabric.is_global_zero and (ended or stopped or time.monotonic() - saved > save_every):
+            saver.save(values(run, fabric))
+            saved = time.monotonic()
+        if stopped and run.step < total:
+            saver.wait()
+            raise Stopped(f"stopped after step {run.step} of {total}; its state is kept, and the same command goes on from there")
+    saver.wait()
+    return run.history
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss_of: Loss,
-    data: shards.Shards,
-    train: Train,
-    seed: int,
-    fabric: Fabric,
-    history: list[dict[str, Any]],
-    show: Callable[[Progress], None],
-) -> dict[str, float]:
-    """One epoch of steps; mean losses over its patches. Batch and step number follow from the epochs in `history`."""
-    steps = train.patches_per_epoch // train.batch_size
-    first = len(history) * steps
-    losses = []
-    model.train()
-    for step in range(first, first + steps):
-        hr, lr = to_pair(fabric, *batches.batch(data, step, seed, train.batch_size, train.patch, train.augment))
-        sr = model(lr)
-        loss = loss_of(sr, hr)
-        optimizer.zero_grad(set_to_none=True)
+def take_step(run: Run, job: Job, fabric: Fabric, hr: torch.Tensor, lr: torch.Tensor, stop: bool) -> None:
+    """Forward, backward, update. A step whose loss exceeds `skip_spikes` times the last epoch's mean is counted and not made."""
+    for group in (group for one in run.optimizers for group in one.param_groups):
+        group["lr"] = schedule.rate(job.train, job.variant.lr, run.step)
+    sr = run.forward(lr)
+    loss: torch.Tensor = registry.load("losses", job.variant.loss).loss(sr, hr)
+    row = torch.stack([loss.detach(), *errors(sr.detach(), hr), loss.new_full((), 0.0), loss.new_full((), float(stop))])
+    if fabric.world_size > 1:
+        row = fabric.all_reduce(row, reduce_op="mean")  # type: ignore[assignment]
+    if job.train.skip_spikes and run.history and not row[0] <= job.train.skip_spikes * run.history[-1]["train_loss"]:
+        row = torch.stack([*loss.new_tensor([run.history[-1][name] for name in COLUMNS[:3]]), loss.new_tensor(1.0), row[4]])
+    else:
+        run.model.zero_grad(set_to_none=True)
         fabric.backward(loss)
-        optimizer.step()
-        losses.append(torch.stack([loss.detach(), *errors(sr.detach(), hr)]))
-        show(
-            Progress(
-                len(history) + 1, step + 1, train.epochs * steps, losses[-1][0], history[-1]["valid_psnr"] if history else None
-            )
-        )
-    table = torch.stack(losses).double().cpu()
-    if len(bad := torch.nonzero(~table.isfinite().all(dim=1))):
-        raise FloatingPointError(
-            f"loss is no finite number in epoch {len(history) + 1}, step {first + int(bad[0]) + 1}; try a lower lr"
-        )
-    return dict(zip(("train_loss", "train_l1", "train_mse"), table.mean(dim=0).tolist(), strict=True))
+        if job.train.clip_norm:
+            fabric.clip_gradients(run.forward, run.optimizers[0], max_norm=job.train.clip_norm, error_if_nonfinite=False)
+        for one in run.optimizers:
+            one.step()
+        if run.ema:
+            run.ema.update_parameters(run.model)
+    run.losses.append(row)
+    run.step += 1
+
+
+def read(run: Run, job: Job, work: Path) -> bool:
+    """Look at the losses every so often: is one no finite number, and does a process want to stop?"""
+    since = 1 if run.losses[-1].device.type == "cpu" else READ_EVERY
+    if run.step % since and run.step % job.epoch_steps:
+        return False
+    rows = torch.stack(run.losses[-since:])
+    if len(bad := torch.nonzero(~rows.isfinite().all(dim=1))):
+        raise failures.not_finite(job, run.step - len(rows) + int(bad[0]), work)
+    return bool(rows[:, -1].any())
+
+
+def end_epoch(run: Run, job: Job, valid: list[torch.Tensor], work: Path | None) -> None:
+    """Add the epoch's row to the history, and save the checkpoints that it makes in `work`."""
+    epoch, train = run.step // job.epoch_steps, job.train
+    table = torch.stack(run.losses).double()
+    row: dict[str, Any] = {"epoch": epoch, "lr": schedule.rate(train, job.variant.lr, run.step - 1)}
+    row |= dict(zip(COLUMNS[:3], table.mean(dim=0).tolist(), strict=False)) | {"skipped": int(table[:, 3].sum())}
+    row |= validate(run.scored, valid, registry.load("losses", job.variant.loss).loss, train.batch_size)
+    row["best"] = is_best(row, run.history)
+    run.history.append(row)
+    run.losses = []
+    names = (
+        [f"epoch_{epoch:03d}"] * (epoch % train.checkpoint_every == 0) + ["best"] * row["best"] + ["last"] * (epoch == train.epochs)
+    )
+    about = {"arch": job.variant.arch, "config": job.variant.rest, "scale": job.data.scale, "dataset": job.data.index["dataset"]}
+    for name in names if work else []:
+        checkpoint.save(work / f"{name}.safetensors", run.scored, {**about, "epoch": epoch})  # type: ignore[operator]
 
 
 @torch.no_grad()
-def validate(model: nn.Module, valid: Pair, loss_of: Loss, batch: int) -> dict[str, float]:
+def validate(model: nn.Module, valid: list[torch.Tensor], loss_of: Loss, batch: int) -> dict[str, float]:
     """Loss, L1, MSE and PSNR (RGB, no border, not rounded) as means over the fixed validation crops, in [0, 1] units."""
     model.eval()
-    rows = []
+    dtype, rows = next(model.parameters()).dtype, []
     for hr, lr in zip(*(torch.split(half, batch) for half in valid), strict=True):
-        sr = model(lr).float()
+        sr = model(lr.to(dtype)).float()
         means = torch.stack([loss_of(sr, hr), *errors(sr, hr)]).double() * len(hr)
         rows.append(torch.cat([means, psnr.score(sr.clamp(0, 1), hr, 0).sum().view(1)]))
+    model.train()
     total = torch.stack(rows).sum(dim=0) / len(valid[0])
     return dict(zip(("valid_loss", "valid_l1", "valid_mse", "valid_psnr"), total.tolist(), strict=True))
 
 
-def errors(sr: torch.Tensor, hr: torch.Tensor) -> Pair:
+def errors(sr: torch.Tensor, hr: torch.Tensor) -> batches.Pair:
     """L1 and MSE, recorded for every variant: whatever it trains on, its curves can be compared."""
     difference = sr - hr
     return difference.abs().mean(), difference.square().mean()
-
-
-def start(variant: Variant, train: Train, scale: int) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The untrained model, from torch's generator as it stands, and its optimiser (Adam: Kingma and Ba, 2015)."""
-    model = registry.build(variant.arch, variant.rest, scale)
-    if variant.init == "interpolation":
-        model.start_as_interpolation()  # type: ignore[operator]
-    return model, torch.optim.Adam(model.parameters(), lr=variant.lr, betas=train.adam_betas, eps=train.adam_eps)
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float, train: Train, epoch: int) -> float:
-    """The step schedule: lr * lr_gamma^((epoch - 1) // lr_step), a pure function of the epoch."""
-    now: float = lr * train.lr_gamma ** ((epoch - 1) // train.lr_step)
-    for group in optimizer.param_groups:
-        group["lr"] = now
-    return now
 
 
 def is_best(row: dict[str, Any], history: list[dict[str, Any]]) -> bool:
@@ -145,31 +156,7 @@ def is_best(row: dict[str, Any], history: list[dict[str, Any]]) -> bool:
     return all(row["valid_psnr"] > old["valid_psnr"] and row["valid_loss"] < old["valid_loss"] for old in before)
 
 
-def to_pair(fabric: Fabric, hr: shards.Array, lr: shards.Array) -> Pair:
-    pair: Pair = fabric.to_device((images.to_tensor(hr), images.to_tensor(lr)))
-    return pair
-
-
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]) -> None:
-    with whole(path) as temporary:
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, temporary)
-
-
-def resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Load the state of a killed run, if there is one, and return its history."""
-    if not path.exists():
-        return []
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    history: list[dict[str, Any]] = state["history"]
-    return history
-
-
-def fingerprint(variant: Variant, train: Train, seed: int, data: shards.Shards) -> str:
-    """SHA-256 of all that affects the result: parameters, data, the code that is loaded, torch's version."""
-    registry.load("models", variant.arch), registry.load("losses", variant.loss)
-    loaded = [module for name, module in sorted(sys.modules.items()) if name.startswith("pipeline.")]
-    code = [Path(module.__file__).read_text(encoding="utf-8") for module in loaded if module.__file__]
-    parts = [variant.model_dump(), train.model_dump(), seed, data.index, torch.__version__, code]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def progress(run: Run, job: Job) -> Progress:
+    psnr_before = run.history[-1]["valid_psnr"] if run.history else None
+    epoch = (run.step - 1) // job.epoch_steps + 1
+    return Progress(epoch, run.step, job.train.epochs * job.epoch_steps, run.losses[-1][0], psnr_before)

@@ -7,15 +7,18 @@ from typing import Any
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Stopped
 
 
 def run(main: Callable[..., Any]) -> None:
-    """Run `main` with the arguments of the command line; bad input is one message on stderr and exit status 1."""
+    """Run `main` with the arguments of the command line; bad input is one message and exit status 1, being stopped 130."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
         app(standalone_mode=True)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
     except (InputError, FloatingPointError) as error:
         if os.environ.get("SR_DEBUG"):
             raise

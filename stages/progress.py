@@ -48,6 +48,11 @@ def display(name: str, train: Train) -> Callable[[Progress], None]:
     return show
 
 
+def tell(name: str) -> Callable[[str], None]:
+    """A function that says something about a training in words."""
+    return lambda text: print(f"{name}: {text}", file=sys.stderr, flush=True)
+
+
 def downloads() -> Show:
     """A function that shows how far each of several downloads is: bars on a terminal, lines elsewhere."""
     bars: dict[str, tqdm[Any]] = {}

@@ -8,19 +8,41 @@ from typing import Any
 import yaml
 
 FLOORS = [
-    {"errors", "files", "config", "registry", "images", "resize", "layers", "frechet", "download", "pictures", "card", "page"},
-    {"models", "metrics", "losses", "sources", "shards"},
-    {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation"},
+    {
+        "errors",
+        "files",
+        "config",
+        "registry",
+        "images",
+        "resize",
+        "layers",
+        "frechet",
+        "download",
+        "pictures",
+        "card",
+        "page",
+        "sections",
+        "schedule",
+        "state",
+    },
+    {"models", "metrics", "losses", "optimizers", "sources", "shards"},
+    {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation", "run", "failures"},
     {"training", "evaluation", "report", "datacard"},
 ]
-LEAVES = ("models", "metrics", "losses", "sources")  # folders of leaf files, loaded by name
+LEAVES = ("models", "metrics", "losses", "optimizers", "sources")  # folders of leaf files, loaded by name
 BY_NAME = {
     "models": "pipeline/models/${item.arch}.py",
     "losses": "pipeline/losses/${item.loss}.py",
+    "optimizers": "pipeline/optimizers/${item.optimizer}.py",
     "sources": "pipeline/sources/${dataset.source}.py",
     "metrics": "pipeline/metrics",
 }
-NO_RESULT = {"pipeline/config.py", "stages/progress.py"}  # may reject or show a value, never alter one
+NO_RESULT = {
+    "pipeline/config.py",
+    "pipeline/sections.py",
+    "stages/progress.py",
+    "stages/stopping.py",
+}  # may reject, show or stop, never alter
 LOCK = "requirements-numerics.lock"
 FUNCTION_LINES, FILE_LINES = 40, 200
 

@@ -59,7 +59,11 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
         ("evaluate.frechet.features", "inception", "evaluate.frechet.features: inception needs weights and sha256"),
         ("scale", 1, "scale: found 1: Input should be greater than or equal to 2"),
         ("seed", -1, "seed: found -1"),
-        ("models.edsr.arch", "edsrr", "models.edsr.arch: found 'edsrr': no file pipeline/models/edsrr.py; allowed: edsr, srresnet"),
+        (
+            "models.edsr.arch",
+            "edsrr",
+            "models.edsr.arch: found 'edsrr': no file pipeline/models/edsrr.py; allowed: direct, edsr, msrresnet, rcan, rdn,",
+        ),
         ("models.edsr.loss", "l2", "models.edsr.loss: found 'l2': no file pipeline/losses/l2.py; allowed: l1, mse"),
         ("models.edsr.lr", 0, "models.edsr.lr: found 0: Input should be greater than 0"),
         ("models.edsr.lr", True, "models.edsr.lr: found True: Input should be less than 1"),

@@ -10,7 +10,15 @@ from torch.nn.functional import interpolate
 from pipeline import registry
 
 EDSR = {"residual_scale": 0.1, "mean": (0.4488, 0.4371, 0.4040), "std": (1.0, 1.0, 1.0)}
-SMALL: dict[str, dict[str, Any]] = {"edsr": {"blocks": 2, "width": 12, **EDSR}, "srresnet": {"blocks": 2, "width": 12}}
+RCAN = {"mean": EDSR["mean"], "std": EDSR["std"]}
+SMALL: dict[str, dict[str, Any]] = {
+    "direct": {"blocks": 2, "width": 12},
+    "edsr": {"blocks": 2, "width": 12, **EDSR},
+    "msrresnet": {"blocks": 2, "width": 12},
+    "rcan": {"groups": 2, "blocks": 2, "width": 12, "reduction": 4, **RCAN},
+    "rdn": {"blocks": 2, "layers": 3, "growth": 6, "width": 12},
+    "srresnet": {"blocks": 2, "width": 12},
+}
 every = pytest.mark.parametrize("arch", registry.names("models"))
 
 
@@ -63,6 +71,20 @@ def test_edsr_has_the_published_size() -> None:
     assert trainable(model) == 43_089_923
 
 
+@pytest.mark.parametrize(
+    "arch, config, size",
+    [
+        ("msrresnet", {"blocks": 16, "width": 64}, 1_517_571),  # BasicSR's x4
+        ("rcan", {"groups": 10, "blocks": 20, "width": 64, "reduction": 16, **RCAN}, 15_592_355),  # 24 more with mean layers
+        ("rdn", {"blocks": 16, "layers": 8, "growth": 64, "width": 64}, 22_271_107),
+    ],
+)
+def test_published_sizes(arch: str, config: dict[str, Any], size: int) -> None:
+    with torch.device("meta"):
+        model = registry.build(arch, config, 4)
+    assert trainable(model) == size
+
+
 def test_srresnet_has_the_published_size() -> None:
     """Layer by layer: a k x k convolution has k k in out + out parameters, a BatchNorm 2 out, a PReLU 1."""
 
@@ -87,7 +109,10 @@ def test_edsr_mean_layers_are_fixed_and_undo_each_other() -> None:
     assert not any("mean" in name or "std" in name for name, _ in model.named_parameters())
 
 
-@pytest.mark.parametrize("arch, width, within", [("edsr", 8, 0.01), ("srresnet", 32, 3), ("srresnet", 64, 3), ("srresnet", 16, 10)])
+@pytest.mark.parametrize(
+    "arch, width, within",
+    [("edsr", 8, 0.01), ("rcan", 8, 0.01), ("rdn", 8, 0.01), ("srresnet", 32, 3), ("srresnet", 64, 3), ("srresnet", 16, 10)],
+)
 def test_interpolation_start_is_nearest_neighbour(arch: str, width: int, within: float) -> None:
     """Largest difference in grey levels over all tones, black and white included."""
     torch.manual_seed(0)
@@ -97,6 +122,13 @@ def test_interpolation_start_is_nearest_neighbour(arch: str, width: int, within:
     lr[..., :8] = torch.linspace(0, 1, 8)
     difference = model.eval()(lr) - interpolate(lr, scale_factor=4)
     assert difference.abs().max() * 255 < within
+
+
+def test_msrresnet_starts_as_bilinear() -> None:
+    model = registry.build("msrresnet", SMALL["msrresnet"], 4)
+    model.start_as_interpolation()  # type: ignore[operator]
+    lr = torch.rand(1, 3, 8, 8)
+    assert torch.equal(model.eval()(lr), interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False))
 
 
 def test_srresnet_works_in_minus_one_to_one() -> None:
@@ -110,5 +142,7 @@ def test_srresnet_works_in_minus_one_to_one() -> None:
 def test_unknown_architecture() -> None:
     from pipeline.errors import InputError
 
-    with pytest.raises(InputError, match="'vdsr' is no file in pipeline/models/; allowed: edsr, srresnet"):
+    with pytest.raises(
+        InputError, match="'vdsr' is no file in pipeline/models/; allowed: direct, edsr, msrresnet, rcan, rdn, srresnet"
+    ):
         registry.build("vdsr", {}, 4)

@@ -59,7 +59,7 @@ def test_learning_rate_of_one_variant(repository: Repository) -> None:
 
 
 def test_variant_added(repository: Repository) -> None:
-    entry = "{arch: srresnet, loss: mse, lr: 1e-3, init: interpolation, blocks: 1, width: 6}"
+    entry = "{arch: srresnet, loss: mse, optimizer: adam, lr: 1e-3, init: interpolation, blocks: 1, width: 6}"
     output = repository.run("dvc", "exp", "run", "-S", f"+models.small={entry}")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
     assert ran == {"train@small", "evaluate@small", "compare"}
@@ -169,6 +169,6 @@ def test_unknown_architecture_is_explained_by_check(repository: Repository) -> N
     assert "pipeline/models/edsrr.py" in repository.attempt("dvc", "repro").stdout
     done = repository.attempt("python", "-m", "stages.check")
     assert done.returncode == 1
-    assert done.stdout == (
-        "error: params.yaml:\n  models.edsr.arch: found 'edsrr': no file pipeline/models/edsrr.py; allowed: edsr, srresnet\n"
-    )
+    allowed = "direct, edsr, msrresnet, rcan, rdn, srresnet"
+    wrong = f"models.edsr.arch: found 'edsrr': no file pipeline/models/edsrr.py; allowed: {allowed}"
+    assert done.stdout == f"error: params.yaml:\n  {wrong}\n"

@@ -56,8 +56,8 @@ def test_tiles_cover_every_pixel(tmp_path: Path) -> None:
         covered[top : top + 64, left : left + 64] = True
     assert covered.all()
     rows = [row for side in ("train", "valid") for row in card[side]["pictures"]]
-    sizes = [(row["name"], row["found"], row["used"], row["flat_tiles"]) for row in rows]
-    assert sizes == [("odd", (131, 90), (128, 88), 4), ("small", (9, 10), (8, 8), 0)]
+    sizes = [(row["name"], row["found"], row["used"], row.get("flat_tiles")) for row in rows]
+    assert sizes == [("odd", (131, 90), (128, 88), 4), ("small", (9, 10), (8, 8), None)]
     assert card["twins"] == [["odd", "small"]]
 
 
@@ -267,6 +267,17 @@ def test_killed_prepare_leaves_nothing_that_reads_as_whole(raw: Path, data: shar
     assert shards.load(tmp_path / "out").index == data.index
 
 
+def test_verify_names_the_pictures_whose_bytes_changed(raw: Path, tmp_path: Path) -> None:
+    prepare(raw, tmp_path, 4, 128, "bicubic", {"source": "photos"}, workers=1)
+    shards.verify(shards.load(tmp_path))
+    for name, at in (("train_hr", -1), ("valid_lr", 200)):
+        array = np.lib.format.open_memmap(tmp_path / f"{name}.npy", mode="r+")
+        array.reshape(-1)[at] ^= 1
+        array.flush()
+    with pytest.raises(InputError, match="expected the bytes that prepare wrote, found others for ihc, chelsea; run: dvc repro --force"):
+        shards.verify(shards.load(tmp_path))
+
+
 def test_reader_names_both_scales(data: shards.Shards, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps(data.index), encoding="utf-8")
     with pytest.raises(InputError, match="expected shards of scale 2, found 4"):
@@ -282,7 +293,7 @@ def test_missing_or_half_written_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found no index\.json; run: dvc repro prepare"):
         shards.load(tmp_path)
     (tmp_path / "index.json").write_text('{"format": 0}', encoding="utf-8")
-    with pytest.raises(InputError, match="expected shards of format 2, found 0"):
+    with pytest.raises(InputError, match="expected shards of format 3, found 0"):
         shards.load(tmp_path)
 
 

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import pty
-import signal
 import struct
 import subprocess
 import sys
@@ -21,11 +20,13 @@ from lightning_fabric import Fabric
 
 from pipeline import checkpoint, images, inference, pictures, registry, shards, training
 from pipeline.config import Train, Variant
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Stopped
 from pipeline.files import sha256
 from pipeline.metrics import psnr
 from pipeline.preparation import prepare
+from pipeline.run import Job, fingerprint
 from tests.repository import ROOT, Repository, tiny_params
+from tests.test_models import SMALL
 
 EDSR = tiny_params()["models"]["edsr"] | {"blocks": 2, "width": 12}
 
@@ -38,15 +39,22 @@ def settings(**changes: Any) -> Train:
 def fit(work: Path, data: shards.Shards, train: Train, **variant: Any) -> list[dict[str, Any]]:
     work.mkdir(parents=True, exist_ok=True)
     fabric = Fabric(accelerator="cpu", devices=1, precision=train.precision)
-    return training.fit(Variant(**(EDSR | variant)), train, 0, data, fabric, work, lambda _: None)
+    return training.fit(Job(Variant(**(EDSR | variant)), train, 0, data), fabric, work)
 
 
 def digests(work: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in sorted(work.glob("*.safetensors"))}
 
 
-@pytest.mark.parametrize("arch", registry.names("models"))
-def test_overfits_four_patches(arch: str, tmp_path: Path, raw: Path) -> None:
+def variant(arch: str, **changes: Any) -> Variant:
+    """A small variant of any architecture."""
+    return Variant(
+        **({"arch": arch, "loss": "l1", "optimizer": "adam", "lr": 2e-3, "init": "interpolation"} | SMALL[arch] | changes)
+    )
+
+
+@pytest.mark.parametrize("arch, optimizer", [*((arch, "adam") for arch in registry.names("models")), ("direct", "muon")])
+def test_overfits_four_patches(arch: str, optimizer: str, tmp_path: Path, raw: Path) -> None:
     """40 dB on four patches that are all the data: loss, gradients, batches and schedule pull the same way."""
     picture = pictures.read(raw / "train_hr" / "astronaut.png")
     for side in ("train", "valid"):
@@ -54,15 +62,11 @@ def test_overfits_four_patches(arch: str, tmp_path: Path, raw: Path) -> None:
     prepare(tmp_path, tmp_path / "shards", scale=4, tile=16, lr="bicubic", dataset={"source": "photos"}, workers=1)
     data = shards.load(tmp_path / "shards")
     assert len(data.train_hr) == 4
-    options = {"arch": arch, "width": 32} | ({} if arch == "edsr" else {"loss": "mse"})
-    variant = {
-        key: value
-        for key, value in (EDSR | options).items()
-        if arch == "edsr" or key in ("arch", "loss", "init", "blocks", "width")
-    }
     train = settings(epochs=60, patches_per_epoch=64, batch_size=8, patch=16, augment=False, lr_step=20, checkpoint_every=60)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=train.precision)
-    training.fit(Variant(**(variant | {"lr": 4e-3})), train, 0, data, fabric, tmp_path, lambda _: None)
+    loss = "l1" if arch == "edsr" else "mse"
+    lr = 2e-3 if arch in ("rcan", "rdn") or optimizer == "muon" else 4e-3
+    job = Job(variant(arch, width=32, lr=lr, loss=loss, optimizer=optimizer), train, 0, data)
+    training.fit(job, Fabric(accelerator="cpu", devices=1), tmp_path)
     # Four patches in batches of eight: BatchNorm has seen little else than noise in its running means, so it scores as it trained.
     model = checkpoint.load(tmp_path / "last.safetensors").model.train(arch == "srresnet")
     sr = model(images.to_tensor(np.array(data.train_lr)))
@@ -107,48 +111,36 @@ def test_losses_are_recorded_in_one_unit(tmp_path: Path, data: shards.Shards) ->
 
 
 @pytest.mark.parametrize("arch", registry.names("models"))
-def test_resumed_equals_uninterrupted(arch: str, tmp_path: Path, data: shards.Shards) -> None:
-    """A run that dies inside epoch 3 and is started again ends with the same history and the same bytes."""
-    keys = ("arch", "loss", "lr", "init", "blocks", "width")
-    variant = Variant(**{key: value for key, value in (EDSR | {"arch": arch}).items() if arch == "edsr" or key in keys})
-    fabric = Fabric(accelerator="cpu", devices=1)
-
-    def die(now: training.Progress) -> None:
-        if now.step == 5:
-            raise KeyboardInterrupt
-
-    runs = []
+@pytest.mark.parametrize(
+    "recipe", [{}, {"schedule": "cosine", "warmup_steps": 3, "ema": 0.9, "clip_norm": 0.5, "precision": "bf16-mixed"}]
+)
+def test_resumed_equals_uninterrupted(arch: str, recipe: dict[str, Any], tmp_path: Path, data: shards.Shards) -> None:
+    """Stopped inside epoch 3, started again: the same history, the same bytes."""
+    train = settings(**recipe)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=train.precision)
+    job = Job(variant(arch), train, 0, data)
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    runs.append(training.fit(variant, settings(), 0, data, fabric, tmp_path / "whole", lambda _: None))
-    with pytest.raises(KeyboardInterrupt):
-        training.fit(variant, settings(), 0, data, fabric, tmp_path / "cut", die)
+    whole = training.fit(job, fabric, tmp_path / "whole")
+    seen: list[int] = []
+    watch = training.Watch(show=lambda now: seen.append(now.step), stop=lambda: len(seen) == 4)
+    with pytest.raises(Stopped, match="stopped after step 5 of 8; its state is kept, and the same command goes on from there"):
+        training.fit(job, fabric, tmp_path / "cut", watch)
     assert not (tmp_path / "cut" / "last.safetensors").exists()
-    steps: list[int] = []
-    runs.append(training.fit(variant, settings(), 0, data, fabric, tmp_path / "cut", lambda now: steps.append(now.step)))
-    assert steps == [5, 6, 7, 8]
-    assert runs[0] == runs[1]
+    assert training.fit(job, fabric, tmp_path / "cut", training.Watch(show=lambda now: seen.append(now.step))) == whole
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
     assert digests(tmp_path / "whole") == digests(tmp_path / "cut")
 
 
-def test_loss_that_is_no_number(tmp_path: Path, data: shards.Shards) -> None:
-    with pytest.raises(FloatingPointError, match=r"no finite number in epoch \d, step \d+; try a lower lr"):
-        fit(tmp_path, data, settings(epochs=8), lr=0.999, loss="mse", init="torch", residual_scale=1e20)
-
-
 def test_fingerprint_follows_all_that_matters(data: shards.Shards) -> None:
-    variant, train = Variant(**EDSR), settings()
-    base = training.fingerprint(variant, train, 0, data)
-    assert base == training.fingerprint(Variant(**EDSR), settings(), 0, data)
-    others = [
-        training.fingerprint(Variant(**(EDSR | {"lr": 1e-3})), train, 0, data),
-        training.fingerprint(Variant(**(EDSR | {"width": 16})), train, 0, data),
-        training.fingerprint(variant, settings(epochs=5), 0, data),
-        training.fingerprint(variant, train, 1, data),
-        training.fingerprint(
-            variant, train, 0, shards.Shards({**data.index, "crc32": []}, data.train_hr, data.train_lr, data.valid)
-        ),
-    ]
+    def of(train: Train, seed: int, data: shards.Shards, **changes: Any) -> str:
+        return fingerprint(Job(Variant(**(EDSR | changes)), train, seed, data))
+
+    base = of(settings(), 0, data)
+    assert base == of(settings(), 0, data)
+    other_data = shards.Shards({**data.index, "crc32": []}, data.train_hr, data.train_lr, data.valid)
+    others = [of(settings(), 0, data, lr=1e-3), of(settings(), 0, data, width=16), of(settings(epochs=5), 0, data)]
+    others += [of(settings(), 1, data), of(settings(), 0, other_data)]
     assert len({base, *others}) == 6
 
 
@@ -176,36 +168,6 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "text.safetensors")
 
 
-def test_killed_dvc_repro_goes_on(repository: Repository, tmp_path: Path) -> None:
-    """SIGKILL of dvc and its child in the middle of a training; the next `dvc repro` resumes it and ends with the same bytes."""
-    values = repository.params()
-    values["train"] |= {"epochs": 30, "patches_per_epoch": 64, "checkpoint_every": 10}
-    repository.write_params(values)
-    straight = repository.fork(tmp_path / "straight" / "repo")
-    straight.run("dvc", "repro", "train@edsr")
-    expected = digests(straight.root / "checkpoints" / "edsr") | {"csv": sha256(straight.root / "metrics/train/edsr.csv")}
-
-    process = subprocess.Popen(
-        ["dvc", "repro", "train@edsr"], cwd=repository.root, env=repository.environment, start_new_session=True
-    )
-    state = Path(repository.environment["SR_STATE"])
-    deadline = time.monotonic() + 120
-    while not list(state.glob("*/epoch_010.safetensors")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (repository.root / "checkpoints" / "edsr" / "last.safetensors").exists()
-
-    output = repository.run("dvc", "repro", "train@edsr")
-    resumed = int(output.split("edsr: epoch ")[1].split("/")[0])
-    assert resumed > 10
-    assert (
-        digests(repository.root / "checkpoints" / "edsr") | {"csv": sha256(repository.root / "metrics/train/edsr.csv")} == expected
-    )
-    assert list(state.iterdir()) == []
-
-
 def test_two_trainers_of_one_thing(repository: Repository) -> None:
     """A trainer that was left behind holds a lock; a second one says so and leaves."""
     command = [sys.executable, "-m", "stages.train", "edsr", "data/shards", "out", "history.csv"]
@@ -214,7 +176,7 @@ def test_two_trainers_of_one_thing(repository: Repository) -> None:
     repository.write_params(values)
     first = subprocess.Popen(command, cwd=repository.root, env=repository.environment)
     state = Path(repository.environment["SR_STATE"])
-    while not list(state.glob("*/state.pt")):
+    while not list(state.glob("*/lock")):
         assert first.poll() is None
         time.sleep(0.05)
     second = repository.attempt(*command)
@@ -261,6 +223,7 @@ def test_history_is_written_as_csv(built: Repository) -> None:
         "train_loss",
         "train_l1",
         "train_mse",
+        "skipped",
         "valid_loss",
         "valid_l1",
         "valid_mse",
@@ -268,6 +231,7 @@ def test_history_is_written_as_csv(built: Repository) -> None:
         "best",
     ]
     assert table["epoch"].tolist() == [1, 2]
+    assert table["skipped"].tolist() == [0, 0]
     scores = json.loads((built.root / "metrics/edsr_mse.json").read_text(encoding="utf-8"))
     assert table[table["best"] == 1]["epoch"].iloc[-1] == scores["epoch"]
     assert ROOT not in built.root.parents

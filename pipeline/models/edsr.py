@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from pipeline.config import Section
-from pipeline.layers import Normalize, carry, conv, steps_of
+from pipeline.layers import Normalize, conv, nearest_start, upsampler
+from pipeline.sections import Section
 
 
 class Config(Section):
@@ -36,9 +36,7 @@ class Model(nn.Module):
         self.head = conv(3, width, 3)
         self.blocks = nn.Sequential(*[Block(width, config.residual_scale) for _ in range(config.blocks)])
         self.body_end = conv(width, width, 3)
-        self.upsampler = nn.Sequential()
-        for r in steps_of(scale):
-            self.upsampler.extend([conv(width, width * r * r, 3), nn.PixelShuffle(r)])
+        self.upsampler = upsampler(width, scale)
         self.tail = conv(width, 3, 3)
         self.restore = Normalize(config.mean, config.std, inverse=True)
 
@@ -48,18 +46,5 @@ class Model(nn.Module):
         sr: torch.Tensor = self.restore(self.tail(self.upsampler(features)))
         return sr
 
-    @torch.no_grad()
     def start_as_interpolation(self) -> None:
-        """Channels 0 to 2 carry the colours from head to tail: the untrained network is nearest-neighbour upsampling.
-
-        All other weights keep torch's start; the body reaches the output through what the last layers learn.
-        """
-        carry(self.head, 3)
-        for layer in self.upsampler:
-            if isinstance(layer, nn.Conv2d):
-                ratio = layer.out_channels // layer.in_channels
-                carry(layer, 3, repeat=ratio)
-        self.body_end.weight[:3] = 0
-        self.body_end.bias[:3] = 0  # type: ignore[index]
-        self.tail.weight.zero_()
-        carry(self.tail, 3)
+        nearest_start(self.head, self.body_end, self.upsampler, self.tail)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from pipeline.config import Section
 from pipeline.layers import conv, steps_of
+from pipeline.sections import Section
 
 SLOPE = 0.25  # where torch starts a PReLU
 KNOTS, REACH, REACHED = 8, 2.0, 0.99  # hinges for each colour, their spread (tanh's input), the brightest tone (tanh's output)

@@ -12,11 +12,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config import Section
 from pipeline.download import Remote, Show
 from pipeline.download import fetch as fetch_file
 from pipeline.errors import attempt, together
 from pipeline.pictures import PARTS, listing
+from pipeline.sections import Section
 
 # Sizes and SHA-256 as TensorFlow Datasets publishes them (tensorflow_datasets/url_checksums/div2k.txt).
 FILES = {

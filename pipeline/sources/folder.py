@@ -15,11 +15,11 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from pydantic import model_validator
 
-from pipeline.config import Section, reject
 from pipeline.download import Show
 from pipeline.errors import InputError, attempt, together
 from pipeline.files import whole
 from pipeline.pictures import DAMAGED, write
+from pipeline.sections import Section, reject
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 

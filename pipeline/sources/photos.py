@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pipeline import pictures
-from pipeline.config import Section, reject
 from pipeline.download import Show
+from pipeline.sections import Section, reject
 
 # Picture and file; motorcycle_right is left out, a near duplicate of motorcycle_left.
 FILES = {

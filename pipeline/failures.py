@@ -1,0 +1,60 @@
+"""What is said when a training cannot go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline import batches, schedule
+from pipeline.errors import InputError
+from pipeline.files import whole
+from pipeline.run import Job
+
+
+def not_finite(job: Job, step: int, work: Path) -> FloatingPointError:
+    """The error for a loss that is NaN or infinite at a step (counted from 0): which batch it was, and where it lies for a look."""
+    train, number = job.train, step + 1
+    places = batches.draw(job.data, step, job.seed, train.batch_size, train.patch, train.augment)
+    hr, lr = batches.cut(job.data, places, train.patch)
+    kept = work / f"bad_step_{number:06d}.npz"
+    with whole(kept) as temporary, temporary.open("wb") as file:
+        np.savez(file, hr=hr, lr=lr, tile=places.tile, top=places.top, left=places.left)
+    pictures = sorted({job.data.index["tiles"][tile][0] for tile in places.tile})
+    return FloatingPointError(
+        f"loss is no finite number at step {number} (epoch {step // job.epoch_steps + 1}), "
+        f"lr {schedule.rate(train, job.variant.lr, step):g}, tiles {', '.join(map(str, places.tile))} of {', '.join(pictures)}; "
+        f"the batch is kept as {kept}; try a lower lr, train.clip_norm, train.skip_spikes, or precision 32-true"
+    )
+
+
+@contextmanager
+def memory(model: nn.Module, lr: torch.Tensor, size: int) -> Iterator[None]:
+    """Turn an allocation that failed into an InputError that says which batch size fits."""
+    try:
+        yield
+        return
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+    fitting = _fitting(model, lr)
+    advice = f"train.batch_size: {fitting * (size // len(lr))} does" if fitting else "not one patch does: a smaller model or patch"
+    raise InputError(f"train.batch_size: {size} does not fit into the memory of {lr.device}; {advice} ({reason})")
+
+
+def _fitting(model: nn.Module, lr: torch.Tensor) -> int:
+    """The largest half of a half ... of a batch whose forward and backward pass fit."""
+    size = len(lr) // 2
+    while size:
+        model.zero_grad(set_to_none=True)
+        if lr.device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            model(lr[:size]).sum().backward()
+            return size
+        except RuntimeError:
+            size //= 2
+    return 0

@@ -1,0 +1,63 @@
+"""Muon: Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024 (kellerjordan.github.io/posts/muon).
+
+The momentum of each convolution's weight, as a matrix (outputs, inputs * kernel), is replaced by the nearest orthogonal one, so
+that all directions of a layer learn at one pace. The first and the last convolution and all biases, as its authors advise: Adam.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.config import Train
+
+MOMENTUM = 0.95
+QUINTIC = (3.4445, -4.7750, 2.0315)  # the authors' coefficients: five rounds bring singular values near 1
+ROUNDS = 5
+RMS = 0.2  # the size of Adam's usual update, so that Adam's rates serve (Liu et al., Muon is Scalable for LLM Training, 2025)
+
+
+def make(model: nn.Module, lr: float, train: Train) -> list[torch.optim.Optimizer]:
+    kernels = [parameter for parameter in model.parameters() if parameter.ndim == 4]
+    inner = kernels[1:-1]
+    chosen = set(map(id, inner))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return [Muon(inner, lr), torch.optim.Adam(others, lr, train.adam_betas, train.adam_eps)]
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum (Nesterov's), orthogonalised for all layers of a shape at once."""
+
+    def __init__(self, kernels: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(kernels, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            of_a_shape = defaultdict(list)
+            for kernel in group["params"]:
+                momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+                momentum.mul_(MOMENTUM).add_(kernel.grad)
+                of_a_shape[kernel.shape].append((kernel, kernel.grad + MOMENTUM * momentum))
+            for shape, pairs in of_a_shape.items():
+                updates = orthogonal(torch.stack([update.flatten(1) for _, update in pairs]))
+                rate = group["lr"] * RMS * math.sqrt(max(updates.shape[1:]))
+                for (kernel, _), update in zip(pairs, updates, strict=True):
+                    kernel.sub_(update.view(shape), alpha=rate)
+        return loss
+
+
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """U V^T of each U S V^T (N, rows, columns), nearly: Newton and Schulz's iteration leaves singular values of 0.7 to 1.2."""
+    a, b, c = QUINTIC
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x: torch.Tensor = matrices if wide else matrices.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(ROUNDS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x if wide else x.mT

@@ -1,0 +1,114 @@
+"""A training as a value: what decides it, what changes while it runs, how it begins, and how it is saved and restored."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from pipeline import checkpoint, registry, shards
+from pipeline.config import Train, Variant
+
+
+class Job(NamedTuple):
+    """What decides a training's result, apart from code and versions."""
+
+    variant: Variant
+    train: Train
+    seed: int
+    data: shards.Shards
+
+    @property
+    def epoch_steps(self) -> int:
+        return self.train.patches_per_epoch // self.train.batch_size
+
+
+@dataclass
+class Run:
+    """All that changes while a training runs."""
+
+    model: nn.Module  # the weights that learn
+    forward: nn.Module  # the same, as Fabric and torch.compile wrap it
+    optimizers: list[torch.optim.Optimizer]
+    ema: AveragedModel | None
+    step: int = 0
+    losses: list[torch.Tensor] = field(default_factory=list)  # of this epoch, a row a step
+    history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch
+
+    @property
+    def scored(self) -> nn.Module:
+        """What is validated and saved: the moving average of the weights where there is one."""
+        return self.ema.module if self.ema else self.model
+
+
+def begin(job: Job, fabric: Fabric, compiled: bool) -> Run:
+    """The untrained model, from the seed, and its optimisers."""
+    variant, train = job.variant, job.train
+    torch.manual_seed(job.seed)
+    model = registry.build(variant.arch, variant.rest, job.data.scale)
+    if variant.init == "interpolation":
+        model.start_as_interpolation()  # type: ignore[operator]
+    if variant.warm_start:
+        checkpoint.warm_start(model, variant.warm_start.path, variant.warm_start.sha256)
+    optimizers = registry.load("optimizers", variant.optimizer).make(model, variant.lr, train)
+    module: nn.Module = torch.compile(model) if compiled else model  # type: ignore[assignment]
+    forward, *optimizers = fabric.setup(module, *optimizers)
+    model.train()
+    ema = AveragedModel(model, multi_avg_fn=_average(train.ema)) if train.ema else None
+    return Run(model, forward, optimizers, ema)
+
+
+def _average(decay: float) -> Any:
+    """An exponential moving average whose decay rises as (1 + n) / (10 + n), so that the start is soon forgotten."""
+
+    @torch.no_grad()
+    def update(averages: list[torch.Tensor], weights: list[torch.Tensor], n: torch.Tensor) -> None:
+        now = (n + 1) / (n + 10)
+        torch._foreach_lerp_(averages, weights, float(1 - torch.clamp(now, max=decay)))
+
+    return update
+
+
+def values(run: Run, fabric: Fabric) -> dict[str, Any]:
+    """All of a run, for `restore`."""
+    return {
+        "model": run.model.state_dict(),
+        "optimizers": [one.state_dict() for one in run.optimizers],
+        "ema": run.ema.state_dict() if run.ema else None,
+        "precision": fabric.strategy.precision.state_dict(),
+        "generator": torch.get_rng_state(),
+        "step": run.step,
+        "losses": list(run.losses),
+        "history": list(run.history),
+    }
+
+
+def restore(run: Run, fabric: Fabric, saved: dict[str, Any] | None) -> None:
+    """Make a run what it was when it was saved."""
+    if saved is None:
+        return
+    run.model.load_state_dict(saved["model"])
+    for one, values in zip(run.optimizers, saved["optimizers"], strict=True):
+        one.load_state_dict(values)
+    if run.ema:
+        run.ema.load_state_dict(saved["ema"])
+    fabric.strategy.precision.load_state_dict(saved["precision"])
+    torch.set_rng_state(saved["generator"])
+    run.step, run.history = saved["step"], saved["history"]
+    run.losses = [row.to(fabric.device) for row in saved["losses"]]
+
+
+def fingerprint(job: Job) -> str:
+    """SHA-256 of all that affects the result: parameters, data, the code that is loaded, torch's version."""
+    for kind, name in (("models", job.variant.arch), ("losses", job.variant.loss), ("optimizers", job.variant.optimizer)):
+        registry.load(kind, name)
+    loaded = [module for name, module in sorted(sys.modules.items()) if name.startswith("pipeline.")]
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in loaded if module.__file__]
+    parts = [job.variant.model_dump(mode="json"), job.train.model_dump(), job.seed, job.data.index, torch.__version__, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""The state of a training: written in the background, whole or not at all, found again after any end, and bounded."""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from pipeline.errors import InputError
+from pipeline.files import whole
+
+FORMAT = 2
+NAMES = ("state.pt", "previous.pt")
+KEEP, BYTES = 8, 20 * 2**30  # folders of killed runs that are kept, and how much they may hold together
+
+
+class Writer:
+    """Writes states into a folder by a thread, one after another; the one before stays, in case that the last is damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.thread = ThreadPoolExecutor(1)
+        self.pending: Future[None] | None = None
+
+    def save(self, values: dict[str, Any]) -> None:
+        """Copy the tensors now, write them meanwhile. Raises InputError where the state before could not be written."""
+        self.wait()
+        copied = _pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.detach().to("cpu", copy=True), values)
+        self.pending = self.thread.submit(_write, self.folder, {"format": FORMAT, **copied})
+
+    def wait(self) -> None:
+        """Until the last state is on disk."""
+        if self.pending is not None:
+            self.pending.result()
+
+
+def _write(folder: Path, values: dict[str, Any]) -> None:
+    last, previous = (folder / name for name in NAMES)
+    try:
+        with whole(last) as temporary:
+            with temporary.open("wb") as file:
+                torch.save(values, file)
+            if last.exists():
+                last.replace(previous)
+    except (InputError, RuntimeError) as error:  # RuntimeError is torch's own for a write that failed
+        raise InputError(
+            f"{folder}: expected to save the training's state: {error}; free some disk or set SR_STATE to another one; "
+            "the state before is whole, and the same command goes on from it"
+        ) from None
+
+
+def load(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest whole state, or None where there is none; `tell` is given the reason why one is passed over."""
+    for name in NAMES:
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} is damaged")
+            values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if values["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, found {values['format']}")
+            return values
+        except Exception as error:  # damaged bytes raise whatever they like
+            tell(f"{path} cannot be resumed from ({error}); the state before it is tried, else training starts anew")
+    return None
+
+
+def prune(root: Path, current: Path) -> None:
+    """Remove the states of other runs that were killed and never resumed: the oldest, beyond KEEP folders or BYTES."""
+    folders = [path for path in root.iterdir() if path.is_dir() and path != current]
+    total = 0
+    for number, folder in enumerate(sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True), 2):
+        total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if number > KEEP or total > BYTES:
+            shutil.rmtree(folder, ignore_errors=True)
