@@ -39,7 +39,7 @@ def score(model: nn.Module, pairs: list[tuple[shards.Array, shards.Array]]) -> f
     """Mean PSNR on Y of BT.601, not rounded, whole pictures, border 4; SR rounded to 8 bits."""
     total = 0.0
     for hr, lr in pairs:
-        sr = inference.enlarge(model.eval(), lr[None])
+        sr = inference.enlarge(model.eval(), lr[None], torch.device("cpu"))
         y_sr, y_hr = (images.luma(images.to_tensor(one)) for one in (sr, hr[None]))
         total += float(psnr.score(y_sr, y_hr, 4))
     return round(total / len(pairs), 3)

@@ -1,20 +1,23 @@
-"""The results of all variants side by side: summary, table, verdict, protocol."""
+"""The results of all variants side by side: read, summarised, and compared pair by pair."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline import pairs
 from pipeline.config import Params
 from pipeline.errors import InputError
 
 BICUBIC = "bicubic"
-LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
-LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "y": "Y", "rgb": "RGB", "crops": "crops"}
 
 
 class Study(NamedTuple):
-    """All results. `training` and `evaluation` are long tables (variant, epoch, ...); `images` has a row a variant and picture."""
+    """All results. `training` and `evaluation` are long tables (variant, epoch, ...); `images` has a row a picture.
+
+    A variant scored as an ensemble, too, is there as <variant>+.
+    """
 
     params: Params
     training: pd.DataFrame
@@ -25,6 +28,18 @@ class Study(NamedTuple):
     @property
     def variants(self) -> list[str]:
         return [BICUBIC, *self.params.models]
+
+    @property
+    def rows(self) -> list[str]:
+        """Bicubic, the variants, and each one's ensemble."""
+        scored = set(self.evaluation["variant"])
+        return [name for variant in self.variants for name in (variant, f"{variant}+") if name in scored]
+
+    @property
+    def scores(self) -> list[str]:
+        """The names <metric>_<protocol>, in the order of params."""
+        settings = self.params.evaluate
+        return [f"{metric}_{protocol}" for protocol in settings.protocols for metric in settings.metrics]
 
 
 def load(params: Params, training: Path, evaluation: Path, results: Path) -> Study:
@@ -44,7 +59,8 @@ def _read(path: Path, variant: str, stage: str) -> pd.DataFrame:
         table = pd.read_csv(path)
     except (FileNotFoundError, pd.errors.EmptyDataError):
         raise InputError(f"{path}: expected the results of {variant}, found none; run: dvc repro {stage}@{variant}") from None
-    table.insert(0, "variant", variant)
+    names = variant if "checkpoint" not in table else table["checkpoint"].map(lambda name: variant + "+" * (name == "best+"))
+    table.insert(0, "variant", names)
     return table
 
 
@@ -61,15 +77,35 @@ def prune(study: Study, training: Path, evaluation: Path, scores: Path) -> None:
             folder.rmdir()
 
 
-def summary(study: Study) -> dict[str, dict[str, float]]:
-    """Variant -> metric -> value of its best checkpoint, and best_epoch (absent for bicubic)."""
+def summary(study: Study) -> dict[str, dict[str, Any]]:
+    """Row -> metric -> value of its best checkpoint, best_epoch (absent for bicubic), and for each test set its means."""
     rows = {}
-    for variant in study.variants:
-        last = study.evaluation[study.evaluation["variant"] == variant].iloc[-1].drop(["variant", "checkpoint"])
-        values = {str(name): float(value) for name, value in last.items() if pd.notna(value)}
+    for name in study.rows:
+        last = study.evaluation[study.evaluation["variant"] == name].iloc[-1].drop(["variant", "checkpoint"])
+        values: dict[str, Any] = {str(key): float(value) for key, value in last.items() if pd.notna(value)}
         epoch = values.pop("epoch", None)
-        rows[variant] = values | ({} if epoch is None else {"best_epoch": int(epoch)})
+        own = study.images[study.images["variant"] == name]
+        sets = {one: own[own["set"] == one][whole_scores(study)].mean().to_dict() for one in study.params.evaluate.sets}
+        rows[name] = values | ({} if epoch is None else {"best_epoch": int(epoch)}) | sets
     return rows
+
+
+def whole_scores(study: Study) -> list[str]:
+    """The scores that are made picture by picture."""
+    return [name for name in study.scores if name in study.images]
+
+
+def differences(study: Study) -> pd.DataFrame:
+    """Every two rows on every set by every score made picture by picture: what `pairs.compare` finds."""
+    found = []
+    for set_name, members in study.images.groupby("set", sort=False):
+        for score in whole_scores(study):
+            values = members.pivot(index="image", columns="variant", values=score)
+            for a, b in combinations(study.rows[::-1], 2):
+                paired = pairs.compare(values[a].to_numpy(), values[b].to_numpy())
+                about = {"set": set_name, "score": score, "a": a, "b": b, "pictures": len(values)}
+                found.append({**about, **paired._asdict(), "shown": paired.shown})
+    return pd.DataFrame(found)
 
 
 def curves(study: Study) -> dict[str, pd.DataFrame]:
@@ -77,69 +113,6 @@ def curves(study: Study) -> dict[str, pd.DataFrame]:
 
     The Fréchet distance is called frechet here, whatever its features are, so that its chart need not know them.
     """
-    saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].astype({"epoch": int})
+    saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].dropna(axis=1).astype({"epoch": int})
     named = {name: "frechet" for name in saved.columns if name == "fid" or name.startswith("fd_")}
     return {"training": study.training, "evaluation": saved.drop(columns="checkpoint").rename(columns=named)}
-
-
-def label(metric: str) -> str:
-    """psnr_y -> "PSNR (dB) Y"."""
-    return " ".join(LABELS.get(part, part) for part in metric.split("_")) if not metric.startswith("fd_") else metric
-
-
-def protocol(study: Study) -> str:
-    """How the numbers were made, in one paragraph."""
-    settings, scale, dataset = study.params.evaluate, study.params.scale, study.params.dataset
-    pictures = study.images["image"].nunique()
-    return (
-        f"x{scale}, data set {dataset.source}, {pictures} validation pictures; LR {LR[study.params.prepare.lr]}; "
-        f"SR rounded to 8 bits. Y (BT.601, not rounded) and RGB: whole pictures, a border of {scale} pixels left out, mean over "
-        f"pictures. Crops: {settings.crops_per_image * pictures} fixed {settings.crop}x{settings.crop} crops, RGB, no border. "
-        f"Fréchet distance: over the same crops, n = {settings.crops_per_image * pictures}, "
-        f"features of {settings.frechet.features}; few samples, so only compare within this table. "
-        "Each variant's row is its best checkpoint by validation PSNR and loss together."
-    )
-
-
-def table(study: Study) -> list[list[str]]:
-    """The final table as text: a header row, then a row a variant, bicubic first."""
-    rows = summary(study)
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    header = ["variant", *(label(name) for name in columns)]
-    return [header, *([variant, *(number(name, row.get(name)) for name in columns)] for variant, row in rows.items())]
-
-
-def number(metric: str, value: float | None) -> str:
-    """A value as tables show it: PSNR with 2 digits, SSIM with 4."""
-    if value is None:
-        return "-"
-    digits = next((digits for prefix, digits in (("psnr", 2), ("ssim", 4), ("best", 0)) if metric.startswith(prefix)), 1)
-    return f"{value:.{digits}f}"
-
-
-def verdict(study: Study) -> str:
-    """One computed sentence: the order of the variants by PSNR on Y, or by the first metric, against bicubic."""
-    rows = summary(study)
-    metric = next(iter(rows[BICUBIC]))
-    order = sorted(rows, key=lambda name: rows[name][metric], reverse=True)
-    parts = []
-    for name in order:
-        gain = rows[name][metric] - rows[BICUBIC][metric]
-        parts.append(name if name == BICUBIC else f"{name} ({gain:+.2f})")
-    return f"By {label(metric)}, difference to bicubic in brackets: {' > '.join(parts)}."
-
-
-def markdown(study: Study, card: dict[str, Any]) -> str:
-    """metrics/results.md: verdict, table, protocol, and what was used of each picture."""
-    header, *rows = table(study)
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    used = [
-        f"{side} {row['name']} {row['used'][0]}x{row['used'][1]}"
-        + ("" if row["used"] == row["found"] else f" of {row['found'][0]}x{row['found'][1]}")
-        for side in ("train", "valid")
-        for row in card[side]["pictures"]
-    ]
-    counts = [f"{len(card[side]['pictures'])} {side}, {card[side]['pixels'] / 1e6:.1f} Mpixel" for side in ("train", "valid")]
-    shown = "; ".join(used if len(used) <= 20 else counts)
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{verdict(study)}\n\n{text}\n\n{protocol(study)}\n\nPictures used (height x width, cropped to the scale): {shown}.\n"

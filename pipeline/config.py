@@ -99,6 +99,11 @@ class Frechet(Section):
 
 class Evaluate(Section):
     metrics: Annotated[list[Annotated[str, known("metrics")]], Field(min_length=1)]
+    protocols: Annotated[list[Literal["benchmark_y", "matlab_y", "ntire_rgb", "study"]], Field(min_length=1)]
+    self_ensemble: bool
+    tile: Annotated[int, Field(gt=0)] | None
+    sets: list[Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]]
+    sets_path: Path
     crop: Annotated[int, Field(gt=0)]
     crops_per_image: Annotated[int, Field(gt=0)]
     frechet: Frechet

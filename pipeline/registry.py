@@ -1,5 +1,6 @@
 """Find an architecture, a loss, a metric or a data source by its file name: the file is the registration."""
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ def names(kind: str) -> list[str]:
     return sorted(path.stem for path in (Path(__file__).parent / kind).glob("[!_]*.py"))
 
 
+@cache
 def load(kind: str, name: str) -> ModuleType:
     """Import pipeline/<kind>/<name>.py. Raises InputError that lists the valid names."""
     if name not in names(kind):

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline import comparison, figures, page, pictures, shards
+from pipeline import comparison, figures, page, pictures, shards, tables
+from pipeline.files import finite
 
 Image = NDArray[np.uint8]
 Panel = dict[str, str]
@@ -19,15 +21,30 @@ def write_page(study: comparison.Study, data: shards.Shards, out: Path) -> None:
     page.write(
         out / "index.html",
         "report.html",
-        verdict=comparison.verdict(study),
-        protocol=comparison.protocol(study),
-        table=comparison.table(study),
+        verdict=tables.verdict(study),
+        protocol=tables.protocol(study),
+        table=tables.table(study),
+        more=tables.more_tables(study),
         curves=list(_curves(study, out)),
         triplets=list(_triplets(study, data, out)),
         extremes=list(_extremes(study, data, out)),
+        look=look(study, data, out),
         zoom=ZOOM,
         factor=FACTOR,
     )
+
+
+def look(study: comparison.Study, data: shards.Shards, out: Path) -> dict[str, Any]:
+    """What the page's slider needs: for each validation picture its layers, as files, and their scores; all written to `out`."""
+    scores, valid = comparison.whole_scores(study), study.images[study.images["set"] == "valid"]
+    shown = []
+    for picture in data.valid:
+        layers = {variant: _sr(study, variant, picture.name) for variant in study.variants} | {"HR": np.asarray(picture.hr)}
+        files = {name: _panel(out, f"{picture.name}_{name}", image, name)["src"] for name, image in layers.items()}
+        own = valid[valid["image"] == picture.name].set_index("variant")
+        values = {variant: finite(own.loc[variant, scores].to_dict()) for variant in study.variants}
+        shown.append({"name": picture.name, "layers": files, "scores": values})
+    return {"layers": [*study.variants, "HR"], "metrics": scores, "pictures": shown}
 
 
 def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
@@ -41,10 +58,10 @@ def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
         ),
         (study.training, ["valid_psnr"], "PSNR at each epoch, validation crops of training", "dB, RGB, no border"),
     ]
-    scores = study.evaluation[study.evaluation["checkpoint"] != "best"]
+    scores = comparison.curves(study)["evaluation"]
     bicubic = comparison.summary(study)[comparison.BICUBIC]
-    for metric in bicubic:
-        wanted.append((scores, [metric], f"{comparison.label(metric)} of the saved checkpoints", comparison.label(metric)))
+    for metric in [*study.scores, "frechet"]:
+        wanted.append((scores, [metric], f"{tables.label(metric)} of the saved checkpoints", tables.label(metric)))
     for table, columns, title, unit in wanted:
         rows = table[table["variant"] != comparison.BICUBIC]
         if rows.empty:
@@ -76,7 +93,7 @@ def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
         ]
         yield {
             "title": picture.name,
-            "whole": _panel(out, f"{picture.name}_hr", figures.mark(picture.hr, place, ZOOM), "HR"),
+            "whole": _panel(out, f"{picture.name}_framed", figures.mark(picture.hr, place, ZOOM), "HR"),
             "panels": rows,
         }
 
@@ -84,9 +101,11 @@ def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
 def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
     """For each variant its best and worst validation picture by SSIM: whole, and the part where it errs most."""
     pictures = {picture.name: picture for picture in data.valid}
-    metric = next((name for name in study.images.columns if name.startswith("ssim")), study.images.columns[2])
+    names = comparison.whole_scores(study)
+    metric = next((name for name in names if name.startswith("ssim")), names[0])
     for variant in study.params.models:
-        table = study.images[study.images["variant"] == variant].sort_values(metric)
+        own = study.images[(study.images["variant"] == variant) & (study.images["set"] == "valid")]
+        table = own.sort_values(metric)
         for kind, row in (("best", table.iloc[-1]), ("worst", table.iloc[0])):
             picture = pictures[row["image"]]
             sr = _sr(study, variant, picture.name)
@@ -98,7 +117,7 @@ def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
             for label, image in shown.items():
                 part = figures.zoom(image, place, ZOOM, FACTOR)
                 panels.append(_panel(out, f"{name}_{label}_zoom", part, f"{label}, framed part"))
-            title = f"{variant}, {kind}: {picture.name}, {comparison.label(metric)} {comparison.number(metric, row[metric])}"
+            title = f"{variant}, {kind}: {picture.name}, {tables.label(metric)} {tables.number(metric, row[metric])}"
             yield {"title": title, "panels": panels}
 
 
@@ -107,10 +126,10 @@ def _sr(study: comparison.Study, variant: str, name: str) -> Image:
 
 
 def _scores(study: comparison.Study, variant: str, name: str) -> str:
-    """The first metric of each kind on this picture: "PSNR (dB) Y 31.47, SSIM Y 0.8063"."""
+    """The metrics by the first protocol: "PSNR (dB), benchmark_y 31.47, SSIM, benchmark_y 0.8063"."""
     row = study.images[(study.images["variant"] == variant) & (study.images["image"] == name)].iloc[0]
-    metrics = [column for column in study.images.columns[2:] if column.endswith("_y")]
-    return ", ".join(f"{comparison.label(metric)} {comparison.number(metric, row[metric])}" for metric in metrics)
+    metrics = comparison.whole_scores(study)[: len(study.params.evaluate.metrics)]
+    return ", ".join(f"{tables.label(metric)} {tables.number(metric, row[metric])}" for metric in metrics)
 
 
 def _enlarged(lr: Image, scale: int) -> Image:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline import comparison, config, datacard, figures, report, shards
+from pipeline import comparison, config, datacard, figures, report, shards, tables
 from pipeline.files import write_csv, write_json, write_text
 from stages import command
 
@@ -16,6 +16,7 @@ def main(
     evaluation: Path,
     summary: Path,
     table: Path,
+    differences: Path,
     curves: Path,
     example: Path,
     page: Path,
@@ -25,7 +26,8 @@ def main(
     comparison.prune(study, training, evaluation, summary.parent)
     write_json(summary, comparison.summary(study))
     facts = json.loads(card.read_text(encoding="utf-8"))
-    write_text(table, comparison.markdown(study, facts))
+    write_text(table, tables.markdown(study, facts))
+    write_csv(differences, comparison.differences(study))
     for name, rows in {**comparison.curves(study), "channels": datacard.channels(facts)}.items():
         write_csv(curves / f"{name}.csv", rows)
     pictures = shards.load(data)

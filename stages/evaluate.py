@@ -1,12 +1,11 @@
-"""Stage evaluate: score every saved checkpoint of a variant; the best one gives the pictures and the final row."""
+"""Stage evaluate: every saved checkpoint of a variant scored; pictures and test sets are those of the best one."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import checkpoint, config, evaluation, features, inference, shards
+from pipeline import config, evaluation, features, shards, testsets, trained
 from pipeline.reference import load as load_reference
 from stages import command
 
@@ -14,6 +13,7 @@ from stages import command
 def main(
     data: Path,
     reference: Path,
+    sets: Path,
     checkpoints: Path,
     scores: Path,
     curve: Path,
@@ -22,17 +22,10 @@ def main(
     accelerator: Annotated[str, typer.Option(envvar="SR_ACCELERATOR")] = "auto",
 ) -> None:
     settings = config.load(params).evaluate
-    tiles, crops, network = shards.load(data), load_reference(reference), features.load(settings.frechet)
-    done: dict[int, evaluation.Result] = {}
-    rows = []
-    for path in [*sorted(checkpoints.glob("epoch_*.safetensors")), checkpoints / "best.safetensors"]:
-        model, about = checkpoint.load(path)
-        epoch = about["epoch"]
-        if epoch not in done:
-            enlarge = partial(inference.enlarge, inference.place(model, accelerator))
-            done[epoch] = evaluation.evaluate(enlarge, tiles, crops, settings.metrics, network)
-        rows.append({"checkpoint": path.stem, "epoch": epoch, **done[epoch].means})
-    evaluation.write(rows, done[epoch], scores, curve, results)
+    crops, network = load_reference(reference), features.load(settings.frechet)
+    every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
+    rows, tables, final = trained.evaluate(checkpoints, every, crops, settings, network, accelerator)
+    evaluation.write(rows, tables, final, scores, curve, results)
 
 
 if __name__ == "__main__":

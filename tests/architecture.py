@@ -9,26 +9,16 @@ import yaml
 
 FLOORS = [
     {
-        "errors",
-        "files",
-        "config",
-        "registry",
-        "images",
-        "resize",
-        "layers",
-        "frechet",
-        "download",
-        "pictures",
-        "card",
-        "page",
-        "sections",
-        "schedule",
-        "state",
+        "errors", "files", "config", "sections", "registry", "images", "protocols", "pictures", "card", "page", "resize", "layers",
+        "schedule", "state", "pairs", "frechet", "download",
     },
     {"models", "metrics", "losses", "optimizers", "sources", "shards"},
-    {"batches", "checkpoint", "inference", "features", "figures", "comparison", "reference", "preparation", "run", "failures"},
-    {"training", "evaluation", "report", "datacard"},
-]
+    {
+        "batches", "run", "failures", "preparation", "testsets", "checkpoint", "inference", "receptive", "cost", "features",
+        "reference", "comparison", "figures",
+    },
+    {"training", "evaluation", "trained", "tables", "report", "datacard"},
+]  # fmt: skip
 LEAVES = ("models", "metrics", "losses", "optimizers", "sources")  # folders of leaf files, loaded by name
 BY_NAME = {
     "models": "pipeline/models/${item.arch}.py",

@@ -31,12 +31,12 @@ def test_run_show_and_differences(repository: Repository) -> None:
 
     shown = rows(repository)["slow"]
     assert float(shown["params"]["params.yaml"]["data"]["models"]["edsr"]["lr"]) == 1e-5
-    assert metric(shown, "edsr", "psnr_y") == after["edsr"]["psnr_y"] != before["edsr"]["psnr_y"]
+    assert metric(shown, "edsr", "psnr_benchmark_y") == after["edsr"]["psnr_benchmark_y"] != before["edsr"]["psnr_benchmark_y"]
 
     changed = json.loads(repository.output("dvc", "metrics", "diff", "--json"))["metrics/summary.json"]
     assert {key.split(".")[0] for key in changed} == {"edsr"}
-    assert changed["edsr.psnr_y"]["old"] == before["edsr"]["psnr_y"]
-    assert changed["edsr.psnr_y"]["new"] == after["edsr"]["psnr_y"]
+    assert changed["edsr.psnr_benchmark_y"]["old"] == before["edsr"]["psnr_benchmark_y"]
+    assert changed["edsr.psnr_benchmark_y"]["new"] == after["edsr"]["psnr_benchmark_y"]
 
     parameters = json.loads(repository.output("dvc", "params", "diff", "--json"))["params.yaml"]
     assert set(parameters) == {"models.edsr.lr"}
@@ -70,8 +70,8 @@ def test_queue_of_two_values(repository: Repository) -> None:
     done = rows(repository)
     rates = {float(data["params"]["params.yaml"]["data"]["models"]["edsr"]["lr"]) for data in done.values()}
     assert rates == {1e-3, 5e-4}
-    assert len({metric(data, "edsr", "psnr_y") for data in done.values()}) == 2
-    assert len({metric(data, "srresnet", "psnr_y") for data in done.values()}) == 1
+    assert len({metric(data, "edsr", "psnr_benchmark_y") for data in done.values()}) == 2
+    assert len({metric(data, "srresnet", "psnr_benchmark_y") for data in done.values()}) == 1
 
 
 def test_temporary_run_leaves_the_workspace_alone(repository: Repository) -> None:
@@ -80,6 +80,6 @@ def test_temporary_run_leaves_the_workspace_alone(repository: Repository) -> Non
     data = rows(repository)["aside"]
     assert float(data["params"]["params.yaml"]["data"]["models"]["edsr_mse"]["lr"]) == 1e-3
     before = json.loads((repository.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert metric(data, "edsr_mse", "psnr_y") != before["edsr_mse"]["psnr_y"]
-    assert metric(data, "edsr", "psnr_y") == before["edsr"]["psnr_y"]
+    assert metric(data, "edsr_mse", "psnr_benchmark_y") != before["edsr_mse"]["psnr_benchmark_y"]
+    assert metric(data, "edsr", "psnr_benchmark_y") == before["edsr"]["psnr_benchmark_y"]
     assert repository.output("git", "status", "--porcelain") == ""

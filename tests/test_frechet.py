@@ -23,7 +23,7 @@ def sample(count: int, width: int, seed: int) -> NDArray[np.float64]:
     return np.asarray(rng.normal(size=(count, width)) @ rng.normal(size=(width, width)) + rng.normal(size=width))
 
 
-@pytest.mark.parametrize("count", [20, 60, 200])
+@pytest.mark.parametrize("count", [9, 16, 20, 60, 200])
 def test_equals_pytorch_fid(count: int) -> None:
     from pytorch_fid.fid_score import calculate_frechet_distance
 

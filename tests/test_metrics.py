@@ -6,14 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pipeline import images
+from pipeline import images, resize
 from pipeline.metrics import psnr, ssim
+from pipeline.protocols import PROTOCOLS
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -33,20 +34,46 @@ def tensors(pair: Pair) -> tuple[torch.Tensor, torch.Tensor]:
     return images.to_tensor(pair[0][None]), images.to_tensor(pair[1][None])
 
 
-@pytest.mark.parametrize("border", [0, 4, 17])
-def test_psnr_equals_scikit_image(pair: Pair, border: int) -> None:
-    inner = np.s_[border : pair[0].shape[0] - border, border : pair[0].shape[1] - border]
-    expected = peak_signal_noise_ratio(pair[1][inner], pair[0][inner], data_range=255)
-    assert psnr.score(*tensors(pair), border).item() == pytest.approx(expected, abs=1e-4)
+def by_scikit_image(sr: NDArray[np.float64], hr: NDArray[np.float64], border: int) -> tuple[float, float]:
+    inner = np.s_[border : sr.shape[0] - border, border : sr.shape[1] - border]
+    sr, hr = sr[inner], hr[inner]
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "channel_axis": 2}
+    return peak_signal_noise_ratio(hr, sr, data_range=1), structural_similarity(sr, hr, **options)
 
 
-@pytest.mark.parametrize("border", [0, 4])
-def test_ssim_equals_scikit_image(pair: Pair, border: int) -> None:
-    sr, hr = (one[border : one.shape[0] - border, border : one.shape[1] - border] / 255 for one in pair)
-    expected = structural_similarity(
-        sr, hr, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
-    )
-    assert ssim.score(*tensors(pair), border).item() == pytest.approx(expected, abs=1e-4)
+@settings(max_examples=100, deadline=None)
+@given(
+    height=st.integers(20, 70), width=st.integers(20, 70), border=st.integers(0, 4), deviation=st.floats(0.5, 60),
+    whole=st.booleans(), seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_noise_equals_scikit_image(height: int, width: int, border: int, deviation: float, whole: bool, seed: int) -> None:
+    """Floats, and whole grey levels through the protocol, to 1e-6."""
+    hr8 = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    sr8 = noisy(hr8, deviation, seed)
+    if np.array_equal(sr8, hr8):
+        return
+    sr, hr = sr8 / 255, hr8 / 255
+    if whole:
+        sides = [PROTOCOLS["ntire_rgb"].channels(one[None]) for one in (sr8, hr8)]
+    else:
+        sr = sr + np.random.default_rng(seed).normal(0, 0.01, sr.shape)
+        sides = [torch.from_numpy(one).permute(2, 0, 1)[None] for one in (sr, hr)]
+    found = (metric.score(sides[0], sides[1], border).item() for metric in (psnr, ssim))
+    assert tuple(found) == pytest.approx(by_scikit_image(sr, hr, border), abs=1e-6)
+
+
+@pytest.mark.parametrize("number", range(100))
+def test_photographs_equal_scikit_image(number: int, photo: Callable[[str], NDArray[np.uint8]]) -> None:
+    """Parts of any size of real photographs, enlarged from a fourth."""
+    rng = np.random.default_rng(number)
+    picture = photo(("chelsea", "coffee", "rocket", "astronaut")[number % 4])
+    height, width = (4 * int(side) for side in rng.integers(8, 60, 2))
+    top, left = rng.integers(picture.shape[0] - height), rng.integers(picture.shape[1] - width)
+    hr = picture[top : top + height, left : left + width]
+    sr = resize.upscale(resize.downscale(hr, 4), 4)
+    sides = [PROTOCOLS["ntire_rgb"].channels(one[None]) for one in (sr, hr)]
+    found = (metric.score(sides[0], sides[1], 4).item() for metric in (psnr, ssim))
+    assert tuple(found) == pytest.approx(by_scikit_image(sr / 255, hr / 255, 4), abs=1e-6)
 
 
 def test_luma_equals_scikit_image(pair: Pair) -> None:

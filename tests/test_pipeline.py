@@ -11,7 +11,7 @@ from tests.repository import Repository
 VARIANTS = ("srresnet", "edsr", "edsr_mse")
 TRAIN = {f"train@{name}" for name in VARIANTS}
 EVALUATE = {f"evaluate@{name}" for name in VARIANTS}
-ALL = {"fetch", "prepare", "reference", "bicubic", "compare"} | TRAIN | EVALUATE
+ALL = {"fetch", "prepare", "reference", "sets", "bicubic", "compare"} | TRAIN | EVALUATE
 
 
 def summary(repository: Repository) -> dict[str, dict[str, float]]:
@@ -24,9 +24,20 @@ def test_a_built_project_is_clean_and_complete(built: Repository) -> None:
     assert built.output("dvc", "status", "--json").strip() == "{}"
     assert built.output("git", "status", "--porcelain") == ""
     assert list(summary(built)) == ["bicubic", "edsr", "edsr_mse", "srresnet"]
-    keys = {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_crops", "ssim_crops", "fd_efficientnet_lite0"}
+    keys = {
+        "psnr_benchmark_y",
+        "ssim_benchmark_y",
+        "psnr_ntire_rgb",
+        "ssim_ntire_rgb",
+        "psnr_study",
+        "ssim_study",
+        "fd_efficientnet_lite0",
+    }
+    keys |= {f"fd_efficientnet_lite0_{end}" for end in ("low", "high")} | {
+        f"kid_efficientnet_lite0{end}" for end in ("", "_deviation")
+    }
     assert set(summary(built)["bicubic"]) == keys
-    assert set(summary(built)["edsr"]) == keys | {"best_epoch"}
+    assert set(summary(built)["edsr"]) == keys | {"best_epoch", "parameters", "multiply_adds", "receptive_field"}
     for variant in VARIANTS:
         names = {path.name for path in (built.root / "checkpoints" / variant).iterdir()}
         assert names == {f"{name}.safetensors" for name in ("best", "last", "epoch_001", "epoch_002")}
@@ -63,7 +74,7 @@ def test_variant_added(repository: Repository) -> None:
     output = repository.run("dvc", "exp", "run", "-S", f"+models.small={entry}")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
     assert ran == {"train@small", "evaluate@small", "compare"}
-    assert "psnr_y" in summary(repository)["small"]
+    assert "psnr_benchmark_y" in summary(repository)["small"]
     assert (repository.root / "report" / "pictures" / "small_best_SR.png").exists()
 
 
@@ -94,6 +105,28 @@ def test_evaluation_changed(repository: Repository) -> None:
     assert repository.repro() == EVALUATE | {"reference", "bicubic", "compare"}
 
 
+def test_sets_tiles_and_ensemble(repository: Repository) -> None:
+    """A test set of two pictures, models by tiles, and the ensemble's own row: nothing trains again."""
+    for name in ("chelsea", "rocket"):
+        (repository.root / "sets" / "Own" / "HR").mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository.root / "results" / "bicubic" / f"{name}.png", repository.root / "sets" / "Own" / "HR")
+    values = repository.params()
+    values["evaluate"] |= {"sets": ["Own"], "sets_path": "sets", "self_ensemble": True, "tile": 32}
+    repository.write_params(values)
+    before = summary(repository)
+    assert repository.repro() == EVALUATE | {"sets", "bicubic", "compare"}
+    after = summary(repository)
+    assert set(after) == {"bicubic", *VARIANTS, *(f"{variant}+" for variant in VARIANTS)}
+    for variant, row in after.items():
+        assert row["Own"].keys() == {f"{metric}_{name}" for metric in ("psnr", "ssim") for name in ("benchmark_y", "ntire_rgb")}  # type: ignore[attr-defined]
+        if not variant.endswith("+"):
+            assert row["psnr_benchmark_y"] == pytest.approx(before[variant]["psnr_benchmark_y"], abs=0.01)
+    assert after["edsr+"]["psnr_benchmark_y"] != after["edsr"]["psnr_benchmark_y"]
+    markdown = (repository.root / "metrics/results.md").read_text(encoding="utf-8")
+    assert "Own, 2 pictures:" in markdown
+    assert "| edsr+ |" in markdown
+
+
 def test_metric_added(repository: Repository) -> None:
     (repository.root / "pipeline/metrics/mae.py").write_text(
         '"""Mean absolute error."""\n\nimport torch\n\n\n'
@@ -105,8 +138,8 @@ def test_metric_added(repository: Repository) -> None:
     values["evaluate"]["metrics"] = ["psnr", "ssim", "mae"]
     repository.write_params(values)
     assert repository.repro() == EVALUATE | {"bicubic", "compare"}
-    assert 0 < summary(repository)["bicubic"]["mae_y"] < 0.1
-    assert "mae_crops" in summary(repository)["edsr"]
+    assert 0 < summary(repository)["bicubic"]["mae_benchmark_y"] < 0.1
+    assert "mae_study" in summary(repository)["edsr"]
 
 
 def test_leaves_added(repository: Repository) -> None:

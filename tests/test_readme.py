@@ -46,7 +46,7 @@ def test_commands_of_the_readme(repository: Repository) -> None:
             repository.wait_for_queue()
     assert f"Report: {repository.root}/report/index.html" in outputs["make repro"]
     assert "| bicubic |" in outputs["make repro"]
-    assert "edsr.psnr_y" in outputs["dvc metrics diff"]
+    assert "edsr.psnr_benchmark_y" in outputs["dvc metrics diff"]
     assert "models.edsr.lr" in outputs["dvc params diff"]
     assert "dvc_plots" in outputs["dvc plots diff"]
     assert "0.0005" in outputs["dvc exp show --only-changed --md"]

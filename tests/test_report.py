@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from pipeline import comparison, config, figures, pictures, shards
+from pipeline import comparison, config, figures, pictures, shards, tables
 from pipeline.errors import InputError
 from tests.repository import Repository
 
@@ -23,14 +25,16 @@ class Page(HTMLParser):
         super().__init__()
         self.sources: list[str] = []
         self.cells: list[str] = []
-        self.in_cell = False
+        self.in_cell = self.in_study = False
+        self.study: dict[str, Any] = {}
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "img":
+        if tag == "img" and "src" in dict(attrs):  # the two of the slider are filled by its script
             self.sources.append(dict(attrs)["src"] or "")
             assert dict(attrs)["alt"]
         self.in_cell = tag in ("td", "th")
+        self.in_study = dict(attrs).get("id") == "study"
 
     def handle_endtag(self, tag: str) -> None:
         self.in_cell = False
@@ -38,6 +42,10 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.in_cell:
             self.cells.append(data)
+        if self.in_study:
+            self.study = json.loads(data)
+            self.sources += [source for picture in self.study["pictures"] for source in picture["layers"].values()]
+            self.in_study = False
 
 
 def study(built: Repository) -> comparison.Study:
@@ -50,14 +58,22 @@ def test_page_is_complete(built: Repository) -> None:
     page = Page(report / "index.html")
     assert len(page.sources) == len(set(page.sources))
     for source in page.sources:
-        assert pictures.read(report / source).size > 0
+        assert Image.open(report / source).convert("RGB").size > (0, 0)
     on_disk = {str(path.relative_to(report)) for path in report.rglob("*.png")}
     card = Page(report / "data.html")
     assert on_disk == set(page.sources) | set(card.sources)
     for variant in ("srresnet", "edsr", "edsr_mse"):
         for kind in ("best", "worst"):
             assert f"pictures/{variant}_{kind}_SR_zoom.png" in page.sources
-    for name in ("valid_l1", "valid_mse", "valid_psnr", "psnr_y", "ssim_y", "psnr_crops", "fd_efficientnet_lite0"):
+    for name in (
+        "valid_l1",
+        "valid_mse",
+        "valid_psnr",
+        "psnr_benchmark_y",
+        "ssim_benchmark_y",
+        "psnr_study",
+        "fd_efficientnet_lite0",
+    ):
         assert f"figures/{name}.png" in page.sources
     text = (report / "index.html").read_text(encoding="utf-8")
     assert "a border of 4 pixels left out" in text
@@ -68,12 +84,17 @@ def test_page_and_table_show_the_summary(built: Repository) -> None:
     summary = json.loads((built.root / "metrics/summary.json").read_text(encoding="utf-8"))
     markdown = (built.root / "metrics/results.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line.startswith("|")]
-    assert [row[0] for row in rows] == ["variant", "---", "bicubic", "srresnet", "edsr", "edsr_mse"]
-    assert [cell for row in (rows[0], *rows[2:]) for cell in row] == Page(built.root / "report/index.html").cells
-    for row in rows[2:]:
+    assert [row[0] for row in rows[:6]] == ["variant", "---", "bicubic", "srresnet", "edsr", "edsr_mse"]
+    page = Page(built.root / "report/index.html")
+    assert [cell for row in rows if row[0] != "---" for cell in row] == page.cells
+    for picture in page.study["pictures"]:
+        for variant, scores in picture["scores"].items():
+            table = pd.read_csv(built.root / "results" / variant / "images.csv").set_index("image")
+            assert scores == pytest.approx(table.loc[picture["name"], list(scores)].to_dict())
+    for row in rows[2:6]:
         values = summary[row[0]]
-        assert row[1] == f"{values['psnr_y']:.2f}"
-        assert row[2] == f"{values['ssim_y']:.4f}"
+        assert row[1] == f"{values['psnr_benchmark_y']:.2f}"
+        assert row[2] == f"{values['ssim_benchmark_y']:.4f}"
         assert row[-1] == str(values.get("best_epoch", "-"))
     assert "valid chelsea 300x448 of 300x451" in markdown
 
@@ -87,17 +108,17 @@ def test_scores_are_those_of_the_saved_pictures(built: Repository) -> None:
             sr = pictures.read(built.root / "results" / variant / f"{row.image}.png")
             y_sr, y_hr = (one @ [65.481, 128.553, 24.966] / 255 for one in (sr, hr))
             error = np.mean((y_sr - y_hr)[4:-4, 4:-4] ** 2)
-            assert row.psnr_y == pytest.approx(10 * np.log10(255**2 / error), abs=1e-4)
+            assert row.psnr_benchmark_y == pytest.approx(10 * np.log10(255**2 / error), abs=1e-4)
         summary = json.loads((built.root / "metrics/summary.json").read_text(encoding="utf-8"))
-        assert summary[variant]["psnr_y"] == pytest.approx(table["psnr_y"].mean(), abs=1e-6)
+        assert summary[variant]["psnr_benchmark_y"] == pytest.approx(table["psnr_benchmark_y"].mean(), abs=1e-6)
 
 
 def test_verdict_orders_planted_results(built: Repository) -> None:
     real = study(built)
     evaluation = real.evaluation.copy()
     planted = {"bicubic": 30.0, "srresnet": 29.5, "edsr": 31.25, "edsr_mse": 30.5}
-    evaluation["psnr_y"] = evaluation["variant"].map(planted)
-    sentence = comparison.verdict(real._replace(evaluation=evaluation))
+    evaluation["psnr_benchmark_y"] = evaluation["variant"].map(planted)
+    sentence = tables.verdict(real._replace(evaluation=evaluation))
     assert sentence.endswith("edsr (+1.25) > edsr_mse (+0.50) > bicubic > srresnet (-0.50).")
 
 
@@ -108,7 +129,7 @@ def test_final_row_is_the_best_checkpoint(built: Repository) -> None:
     final = comparison.summary(real)["edsr"]
     assert final["best_epoch"] == rows["epoch"].iloc[-1]
     same = rows[rows["epoch"] == final["best_epoch"]]
-    assert (same["psnr_y"] == final["psnr_y"]).all()
+    assert (same["psnr_benchmark_y"] == final["psnr_benchmark_y"]).all()
 
 
 def test_missing_results_name_file_and_stage(built: Repository, tmp_path: Path) -> None:

@@ -274,7 +274,9 @@ def test_verify_names_the_pictures_whose_bytes_changed(raw: Path, tmp_path: Path
         array = np.lib.format.open_memmap(tmp_path / f"{name}.npy", mode="r+")
         array.reshape(-1)[at] ^= 1
         array.flush()
-    with pytest.raises(InputError, match="expected the bytes that prepare wrote, found others for ihc, chelsea; run: dvc repro --force"):
+    with pytest.raises(
+        InputError, match="expected the bytes that prepare wrote, found others for ihc, chelsea; run: dvc repro --force"
+    ):
         shards.verify(shards.load(tmp_path))
 
 

@@ -154,7 +154,7 @@ def test_checkpoint_alone_enlarges_a_photo(tmp_path: Path, data: shards.Shards) 
         "epoch": 1,
         "scale": 4,
     }
-    sr = inference.enlarge(model, data.valid[0].lr[None])
+    sr = inference.enlarge(model, data.valid[0].lr[None], torch.device("cpu"))
     assert sr.shape == (1, *data.valid[0].hr.shape)
     assert sr.dtype == np.uint8
     assert np.abs(sr[0].astype(int) - data.valid[0].hr).mean() < 12
