@@ -56,7 +56,10 @@ def warm_start(model: nn.Module, path: Path, digest: str) -> None:
         raise InputError(f"{path}: expected the checkpoint of warm_start, found no file; give its path, absolute or from the root")
     if (found := sha256(path)) != digest:
         raise InputError(f"{path}: expected SHA-256 {digest}, found {found}; correct warm_start")
-    own, others = model.state_dict(), load_file(path)
+    try:
+        own, others = model.state_dict(), load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: expected a safetensors checkpoint: {error}; correct warm_start") from None
     shared = {name: value for name, value in others.items() if name in own and own[name].shape == value.shape}
     if not shared:
         raise InputError(f"{path}: expected weights of a kindred model, found none of equal name and shape; correct warm_start")

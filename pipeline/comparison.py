@@ -58,7 +58,8 @@ def _read(path: Path, variant: str, stage: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (FileNotFoundError, pd.errors.EmptyDataError):
-        raise InputError(f"{path}: expected the results of {variant}, found none; run: dvc repro {stage}@{variant}") from None
+        stage = variant if variant == BICUBIC else f"{stage}@{variant}"
+        raise InputError(f"{path}: expected the results of {variant}, found none; run: dvc repro {stage}") from None
     names = variant if "checkpoint" not in table else table["checkpoint"].map(lambda name: variant + "+" * (name == "best+"))
     table.insert(0, "variant", names)
     return table
@@ -90,6 +91,12 @@ def summary(study: Study) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def distance(study: Study) -> str:
+    """The name of the Fréchet distance, which tells its features: fid, or fd_<network>."""
+    columns = [str(name) for name in study.evaluation]
+    return next(name for name in columns if f"{name}_low" in columns)
+
+
 def whole_scores(study: Study) -> list[str]:
     """The scores that are made picture by picture."""
     return [name for name in study.scores if name in study.images]
@@ -114,5 +121,5 @@ def curves(study: Study) -> dict[str, pd.DataFrame]:
     The Fréchet distance is called frechet here, whatever its features are, so that its chart need not know them.
     """
     saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].dropna(axis=1).astype({"epoch": int})
-    named = {name: "frechet" for name in saved.columns if name == "fid" or name.startswith("fd_")}
+    named = {distance(study): "frechet"}
     return {"training": study.training, "evaluation": saved.drop(columns="checkpoint").rename(columns=named)}

@@ -85,7 +85,7 @@ def write(
     all pictures, images.csv (a row a checkpoint of `tables`, set and picture), and the SR validation pictures.
     """
     write_csv(curve, pd.DataFrame(rows))
-    write_json(scores, final.means)
+    write_json(scores, {name: value for name, value in rows[-1].items() if name != "checkpoint"})
     write_csv(results / "images.csv", pd.concat([table.assign(checkpoint=name) for name, table in tables.items()]))
     for name, picture in zip(final.table["image"], final.pictures, strict=False):
         pictures.write(results / f"{name}.png", picture)

@@ -1,11 +1,13 @@
 """What is said when a training cannot go on."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from pipeline import batches, schedule
@@ -31,8 +33,8 @@ def not_finite(job: Job, step: int, work: Path) -> FloatingPointError:
 
 
 @contextmanager
-def memory(model: nn.Module, lr: torch.Tensor, size: int) -> Iterator[None]:
-    """Turn an allocation that failed into an InputError that says which batch size fits."""
+def memory(model: nn.Module, lr: torch.Tensor, size: int, fabric: Fabric) -> Iterator[None]:
+    """Turn an allocation that failed into an InputError that says which batch size fits (of one process: DDP cannot be tried)."""
     try:
         yield
         return
@@ -40,21 +42,23 @@ def memory(model: nn.Module, lr: torch.Tensor, size: int) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         reason = str(error).splitlines()[0]
-    fitting = _fitting(model, lr)
-    advice = f"train.batch_size: {fitting * (size // len(lr))} does" if fitting else "not one patch does: a smaller model or patch"
+        traceback.clear_frames(error.__traceback__)  # they hold what the failed step had allocated
+    advice = "a smaller one may" if fabric.world_size > 1 else _advice(model, lr, fabric)
     raise InputError(f"train.batch_size: {size} does not fit into the memory of {lr.device}; {advice} ({reason})")
 
 
-def _fitting(model: nn.Module, lr: torch.Tensor) -> int:
-    """The largest half of a half ... of a batch whose forward and backward pass fit."""
+def _advice(model: nn.Module, lr: torch.Tensor, fabric: Fabric) -> str:
+    """Names the largest half of a half ... of the batch whose forward and backward pass fit."""
     size = len(lr) // 2
     while size:
         model.zero_grad(set_to_none=True)
         if lr.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            model(lr[:size]).sum().backward()
-            return size
+            with fabric.autocast():
+                loss = model(lr[:size]).float().sum()
+            loss.backward()
+            return f"train.batch_size: {size} does"
         except RuntimeError:
             size //= 2
-    return 0
+    return "not one patch does: a smaller model or patch"

@@ -42,7 +42,7 @@ def by_epoch(table: pd.DataFrame, columns: list[str], title: str, unit: str, bas
 
 def busiest(hr: Image, side: int) -> tuple[int, int]:
     """Top and left of the window of an HR picture, uint8 (H, W, 3), with the most detail: the largest sum of gradients."""
-    grey = hr.mean(axis=2)
+    grey, side = hr.mean(axis=2), min(side, *(length - 1 for length in hr.shape[:2]))
     detail = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
     total = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]

@@ -60,6 +60,7 @@ def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
     ]
     scores = comparison.curves(study)["evaluation"]
     bicubic = comparison.summary(study)[comparison.BICUBIC]
+    bicubic["frechet"] = bicubic[comparison.distance(study)]
     for metric in [*study.scores, "frechet"]:
         wanted.append((scores, [metric], f"{tables.label(metric)} of the saved checkpoints", tables.label(metric)))
     for table, columns, title, unit in wanted:
@@ -101,7 +102,8 @@ def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterat
 def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
     """For each variant its best and worst validation picture by SSIM: whole, and the part where it errs most."""
     pictures = {picture.name: picture for picture in data.valid}
-    names = comparison.whole_scores(study)
+    if not (names := comparison.whole_scores(study)):
+        return
     metric = next((name for name in names if name.startswith("ssim")), names[0])
     for variant in study.params.models:
         own = study.images[(study.images["variant"] == variant) & (study.images["set"] == "valid")]

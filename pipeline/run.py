@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline import checkpoint, registry, shards
 from pipeline.config import Train, Variant
+from pipeline.errors import InputError
 
 
 class Job(NamedTuple):
@@ -90,25 +90,34 @@ def values(run: Run, fabric: Fabric) -> dict[str, Any]:
 
 
 def restore(run: Run, fabric: Fabric, saved: dict[str, Any] | None) -> None:
-    """Make a run what it was when it was saved."""
-    if saved is None:
-        return
-    run.model.load_state_dict(saved["model"])
-    for one, values in zip(run.optimizers, saved["optimizers"], strict=True):
-        one.load_state_dict(values)
-    if run.ema:
-        run.ema.load_state_dict(saved["ema"])
-    fabric.strategy.precision.load_state_dict(saved["precision"])
-    torch.set_rng_state(saved["generator"])
-    run.step, run.history = saved["step"], saved["history"]
-    run.losses = [row.to(fabric.device) for row in saved["losses"]]
+    """Make a run what it was when it was saved. Raises InputError when the processes of one run found different states."""
+    if saved is not None:
+        run.model.load_state_dict(saved["model"])
+        for one, state in zip(run.optimizers, saved["optimizers"], strict=True):
+            one.load_state_dict(state)
+        if run.ema:
+            run.ema.load_state_dict(saved["ema"])
+        fabric.strategy.precision.load_state_dict(saved["precision"])
+        torch.set_rng_state(saved["generator"])
+        run.step, run.history = saved["step"], saved["history"]
+        run.losses = [row.to(fabric.device) for row in saved["losses"]]
+    if fabric.world_size > 1 and fabric.broadcast(run.step) != run.step:
+        raise InputError(
+            "expected one state for all processes, found different ones; set SR_STATE to a folder that every node sees"
+        )
+
+
+TRAINER = (
+    "batches", "checkpoint", "errors", "failures", "files", "images", "layers", "metrics.psnr", "registry", "run", "schedule",
+    "shards", "state", "training",
+)  # fmt: skip
 
 
 def fingerprint(job: Job) -> str:
-    """SHA-256 of all that affects the result: parameters, data, the code that is loaded, torch's version."""
-    for kind, name in (("models", job.variant.arch), ("losses", job.variant.loss), ("optimizers", job.variant.optimizer)):
-        registry.load(kind, name)
-    loaded = [module for name, module in sorted(sys.modules.items()) if name.startswith("pipeline.")]
-    code = [Path(module.__file__).read_text(encoding="utf-8") for module in loaded if module.__file__]
-    parts = [job.variant.model_dump(mode="json"), job.train.model_dump(), job.seed, job.data.index, torch.__version__, code]
+    """SHA-256 of all that affects the result: parameters, data, the trainer's and the variant's own code, torch's version."""
+    variant = job.variant
+    own = [f"models.{variant.arch}", f"losses.{variant.loss}", f"optimizers.{variant.optimizer}"]
+    paths = [Path(__file__).parent / f"{name.replace('.', '/')}.py" for name in (*TRAINER, *own)]
+    code = [path.read_text(encoding="utf-8") for path in paths]
+    parts = [variant.model_dump(mode="json"), job.train.model_dump(), job.seed, job.data.index, torch.__version__, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,16 @@
 """The state of a training: written in the background, whole or not at all, found again after any end, and bounded."""
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch.utils import _pytree
 
 from pipeline.errors import InputError
@@ -44,6 +47,8 @@ def _write(folder: Path, values: dict[str, Any]) -> None:
         with whole(last) as temporary:
             with temporary.open("wb") as file:
                 torch.save(values, file)
+                file.flush()
+                os.fsync(file.fileno())  # on the disk before it takes the name of the state before
             if last.exists():
                 last.replace(previous)
     except (InputError, RuntimeError) as error:  # RuntimeError is torch's own for a write that failed
@@ -72,11 +77,25 @@ def load(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
     return None
 
 
-def prune(root: Path, current: Path) -> None:
-    """Remove the states of other runs that were killed and never resumed: the oldest, beyond KEEP folders or BYTES."""
-    folders = [path for path in root.iterdir() if path.is_dir() and path != current]
-    total = 0
-    for number, folder in enumerate(sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True), 2):
-        total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if number > KEEP or total > BYTES:
-            shutil.rmtree(folder, ignore_errors=True)
+def prune(root: Path) -> None:
+    """Remove the states of runs that were killed and never resumed: the oldest, beyond KEEP or BYTES; none that is in use."""
+    total, folders = 0, [(path.stat().st_mtime, path) for path in root.iterdir() if path.is_dir()]
+    for number, (_, folder) in enumerate(sorted(folders, reverse=True)):
+        with suppress(OSError, Timeout):  # OSError: another run removes it, too
+            total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            if number >= KEEP or total > BYTES:
+                with lock(folder, timeout=0):
+                    remove(folder)
+
+
+def lock(folder: Path, timeout: float) -> FileLock:
+    """The lock of a state, beside its folder. Raises filelock.Timeout when it is taken for longer than `timeout` seconds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f"{folder.name}.lock"), timeout=timeout)
+
+
+def remove(folder: Path) -> None:
+    """Forget a state; what is killed amid this leaves no state without its checkpoints."""
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder)

@@ -9,7 +9,8 @@ from pipeline.comparison import BICUBIC, Study
 from pipeline.protocols import PROTOCOLS
 
 LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
-LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID"}
+LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "frechet": "Fréchet distance"}
+FEW = 6  # pictures, below which a sign test shows nothing at 5 % and an interval is rough
 DIGITS = {"psnr": 2, "ssim": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
 
 
@@ -28,9 +29,8 @@ def verdict(study: Study) -> str:
 def table(study: Study) -> list[list[str]]:
     """The final table as text: a header row, bicubic, the variants, and the mean and deviation of each group of variants."""
     rows = comparison.summary(study)
-    distance = next(name for name in rows[BICUBIC] if name == "fid" or name.startswith("fd_"))
     kid = next(name for name in rows[BICUBIC] if name.startswith("kid"))
-    columns = [*study.scores, distance, kid, "best_epoch"]
+    columns = [*study.scores, comparison.distance(study), kid, "best_epoch"]
     lines = [["variant", *(label(name) for name in columns)]]
     lines += [[variant, *(_cell(values, name) for name in columns)] for variant, values in rows.items()]
     groups: dict[str, list[str]] = {}
@@ -73,7 +73,9 @@ def more_tables(study: Study) -> dict[str, list[list[str]]]:
         found = comparison.differences(study)
         first = found[(found["set"] == "valid") & (found["score"] == scores[0])]
         lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
-        tables["Differences on the validation pictures"] = [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]
+        count = first["pictures"].iloc[0]
+        title = f"Differences on the {count} validation pictures" + " (so few that intervals are rough)" * bool(count < FEW)
+        tables[title] = [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]
     return tables
 
 

@@ -57,11 +57,13 @@ def fit(
     train, total, saved = job.train, job.train.epochs * job.epoch_steps, time.monotonic()
     run, saver = begin(job, fabric, compiled), state.Writer(work)
     restore(run, fabric, state.load(work, watch.tell))
+    if run.history:
+        watch.record(run.history)
     valid = [to_tensor(crops).to(fabric.device) for crops in shards.crops(job.data, train.patch, train.valid_crops, job.seed)]
     drawn = (batches.draw(job.data, t, job.seed, train.batch_size, train.patch, train.augment) for t in range(run.step, total))
     places = (every.part(fabric.global_rank, fabric.world_size) for every in drawn)
     for hr, lr in batches.stream(job.data, places, train.patch, fabric.device):
-        with failures.memory(run.model, lr, train.batch_size):
+        with failures.memory(run.model, lr, train.batch_size, fabric):
             take_step(run, job, fabric, hr, lr, watch.stop())
         watch.show(progress(run, job))
         ended, stopped = run.step % job.epoch_steps == 0, read(run, job, work)
@@ -87,13 +89,16 @@ def take_step(run: Run, job: Job, fabric: Fabric, hr: torch.Tensor, lr: torch.Te
     row = torch.stack([loss.detach(), *errors(sr.detach(), hr), loss.new_full((), 0.0), loss.new_full((), float(stop))])
     if fabric.world_size > 1:
         row = fabric.all_reduce(row, reduce_op="mean")  # type: ignore[assignment]
-    if job.train.skip_spikes and run.history and not row[0] <= job.train.skip_spikes * run.history[-1]["train_loss"]:
+    limit = job.train.skip_spikes * run.history[-1]["train_loss"] if job.train.skip_spikes and run.history else None
+    if limit and row[0].isfinite() and row[0] > limit:
         row = torch.stack([*loss.new_tensor([run.history[-1][name] for name in COLUMNS[:3]]), loss.new_tensor(1.0), row[4]])
     else:
         run.model.zero_grad(set_to_none=True)
         fabric.backward(loss)
-        if job.train.clip_norm:
+        if job.train.clip_norm and job.train.precision == "16-mixed":  # unscales the gradients first; there is one optimiser then
             fabric.clip_gradients(run.forward, run.optimizers[0], max_norm=job.train.clip_norm, error_if_nonfinite=False)
+        elif job.train.clip_norm:
+            nn.utils.clip_grad_norm_(run.model.parameters(), job.train.clip_norm)
         for one in run.optimizers:
             one.step()
         if run.ema:
@@ -117,6 +122,8 @@ def end_epoch(run: Run, job: Job, valid: list[torch.Tensor], work: Path | None) 
     """Add the epoch's row to the history, and save the checkpoints that it makes in `work`."""
     epoch, train = run.step // job.epoch_steps, job.train
     table = torch.stack(run.losses).double()
+    if table[:, 3].all():
+        raise FloatingPointError(f"every step of epoch {epoch} was skipped: the loss stays above train.skip_spikes; try a lower lr")
     row: dict[str, Any] = {"epoch": epoch, "lr": schedule.rate(train, job.variant.lr, run.step - 1)}
     row |= dict(zip(COLUMNS[:3], table.mean(dim=0).tolist(), strict=False)) | {"skipped": int(table[:, 3].sum())}
     row |= validate(run.scored, valid, registry.load("losses", job.variant.loss).loss, train.batch_size)

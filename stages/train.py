@@ -1,6 +1,7 @@
 """Stage train: one variant, from its own entry in params.yaml. A killed run goes on where it was."""
 
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +9,11 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 import typer
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from lightning_fabric import Fabric
 
 from pipeline import config, run, shards, state, training
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Stopped
 from pipeline.files import whole, write_csv
 from stages import command, progress, stopping
 
@@ -37,25 +38,42 @@ def main(
     job = run.Job(variant, train, seed, shards.load(data, settings.scale))
     shards.verify(job.data)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    strategy = "ddp" if devices * nodes > 1 else "auto"
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=train.precision)
+    if train.batch_size % (devices * nodes):
+        expected = f"expected a multiple of SR_DEVICES x SR_NODES, {devices * nodes}"
+        raise InputError(f"train.batch_size: {expected}, found {train.batch_size}; choose another")
+    fabric = machine(accelerator, devices, nodes, train.precision)
     watch = training.Watch(progress.display(name, train), partial(record, history), progress.tell(name), stopping.asked())
     work = states.expanduser() / run.fingerprint(job)
     fabric.launch()
     if not fabric.is_global_zero:
-        training.fit(job, fabric, work, training.Watch(stop=watch.stop), save_every, compiled)
+        with suppress(Stopped):  # to be told by the first process alone; Fabric kills it when another one fails
+            training.fit(job, fabric, work, training.Watch(stop=watch.stop), save_every, compiled)
         return
-    work.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(work / "lock", timeout=10):
+        with state.lock(work, timeout=10):
+            work.mkdir(parents=True, exist_ok=True)
             training.fit(job, fabric, work, watch, save_every, compiled)
-            for checkpoint in sorted(work.glob("*.safetensors")):
-                with whole(out / checkpoint.name) as temporary:
-                    shutil.copyfile(checkpoint, temporary)
+            publish(work, out)
+            state.remove(work)
+            state.prune(work.parent)
     except Timeout:
-        raise InputError(f"{name}: another process is training exactly this; wait for it or stop it ({work / 'lock'})") from None
-    state.prune(work.parent, work)
-    shutil.rmtree(work)
+        raise InputError(f"{name}: another process is training exactly this; wait for it or stop it ({work}.lock)") from None
+
+
+def machine(accelerator: str, devices: int, nodes: int, precision: config.Precision) -> Fabric:
+    strategy = "ddp" if devices * nodes > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
+
+
+def publish(work: Path, out: Path) -> None:
+    """Copy the checkpoints to `out`, and remove what else stands there."""
+    made = {path.name: path for path in work.glob("*.safetensors")}
+    for path in out.glob("*.safetensors"):
+        if path.name not in made:
+            path.unlink()
+    for name, path in sorted(made.items()):
+        with whole(out / name) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def record(path: Path, rows: list[dict[str, Any]]) -> None:

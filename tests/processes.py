@@ -24,6 +24,6 @@ if __name__ == "__main__":
     fabric.launch()
     out.mkdir(parents=True, exist_ok=True)
     train = settings(epochs=1, patches_per_epoch=160, batch_size=8, checkpoint_every=1)
-    history = training.fit(Job(Variant(**EDSR), train, 0, shards.load(data)), fabric, out)
+    history = training.fit(Job(Variant(**(EDSR | {"lr": 1e-4})), train, 0, shards.load(data)), fabric, out)
     if fabric.is_global_zero:
         (out / "history.json").write_text(json.dumps(history), encoding="utf-8")

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pipeline.run import TRAINER
 from tests.architecture import FLOORS, problems
 from tests.repository import ROOT
 
@@ -34,6 +36,13 @@ def test_every_dependency_in_dvc_yaml_is_needed(tree: Path) -> None:
         if line.strip().startswith(("- pipeline/", "- stages/", "- requirements")) and not line.strip().endswith((".html", ".js")):
             (tree / "dvc.yaml").write_text("".join(lines[:number] + lines[number + 1 :]), encoding="utf-8")
             assert problems(tree), f"dvc.yaml:{number + 1} {line.strip()} could be left out"
+
+
+def test_state_is_found_again_by_the_code_that_train_depends_on() -> None:
+    """The digest of a training's state covers the modules of dvc.yaml's train stage: no more, no less."""
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["do"]["deps"]
+    fixed = {dep for dep in deps if dep.startswith("pipeline/") and "$" not in dep}
+    assert fixed == {f"pipeline/{name.replace('.', '/')}.py" for name in TRAINER}
 
 
 def test_import_that_points_up(tree: Path) -> None:

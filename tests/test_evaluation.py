@@ -105,7 +105,7 @@ def test_receptive_fields_of_published_sizes() -> None:
 
 
 @pytest.mark.parametrize("arch", FINITE)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), side=st.integers(3, 17))
 def test_tiled_equals_whole(arch: str, height: int, width: int, side: int) -> None:
     model, radius = model_of(arch), receptive.radius(arch, SMALL[arch], 4)

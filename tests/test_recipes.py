@@ -138,6 +138,18 @@ def test_a_spike_is_counted_and_not_made(data: shards.Shards) -> None:
     assert not torch.equal(before, weights(run))
 
 
+def test_nonsense_is_no_spike(tmp_path: Path, data: shards.Shards) -> None:
+    """NaN stops the training, whatever the rule for spikes; and so does an epoch of nothing but spikes."""
+    with pytest.raises(FloatingPointError, match="no finite number at step"):
+        fit(tmp_path / "nan", data, settings(epochs=8, skip_spikes=1.5), lr=0.999, loss="mse", init="torch", residual_scale=1e20)
+    job, fabric, run = started(data, skip_spikes=2.0)
+    run.history = [{"train_loss": 1e-9, "train_l1": 1e-9, "train_mse": 0.0, "best": False}]
+    step(job, fabric, run)
+    step(job, fabric, run)
+    with pytest.raises(FloatingPointError, match="every step of epoch 1 was skipped"):
+        training.end_epoch(run, job, [], None)
+
+
 def test_warm_start_takes_what_fits(tmp_path: Path, raw: Path, data: shards.Shards) -> None:
     """x4 from x2, as EDSR does: head, body and tail are taken over, the upsampler's second half is new."""
     torch.manual_seed(5)
@@ -163,6 +175,9 @@ def test_warm_starts_that_are_wrong(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "other.safetensors", other, about)
     with pytest.raises(InputError, match=f"expected SHA-256 {'0' * 64}, found [0-9a-f]+; correct warm_start"):
         checkpoint.warm_start(model, tmp_path / "other.safetensors", "0" * 64)
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"other\.pt: expected a safetensors checkpoint: .*; correct warm_start"):
+        checkpoint.warm_start(model, tmp_path / "other.pt", sha256(tmp_path / "other.pt"))
     other.tail = torch.nn.Identity()
     checkpoint.save(tmp_path / "other.safetensors", other, about)
     with pytest.raises(InputError, match="found none of equal name and shape"):

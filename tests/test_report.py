@@ -122,6 +122,13 @@ def test_verdict_orders_planted_results(built: Repository) -> None:
     assert sentence.endswith("edsr (+1.25) > edsr_mse (+0.50) > bicubic > srresnet (-0.50).")
 
 
+def test_charts_have_each_column_once(built: Repository) -> None:
+    for table in comparison.curves(study(built)).values():
+        assert table.columns.is_unique
+        assert table["epoch"].is_monotonic_increasing or table["variant"].nunique() > 1
+    assert "frechet" in comparison.curves(study(built))["evaluation"]
+
+
 def test_final_row_is_the_best_checkpoint(built: Repository) -> None:
     real = study(built)
     rows = real.evaluation[real.evaluation["variant"] == "edsr"]

@@ -99,7 +99,7 @@ def test_three_kills(repository: Repository, straight: dict[str, str]) -> None:
     """Saved at every step, so that some kills hit a state that is being written."""
     output = kill_and_resume(repository, 3, seed=1, SR_SAVE_EVERY="0")
     assert results(repository.root) == straight
-    assert list(Path(repository.environment["SR_STATE"]).iterdir()) == []
+    assert not [path for path in Path(repository.environment["SR_STATE"]).iterdir() if path.is_dir()]
     assert "Running stage 'train@edsr'" in output
 
 
@@ -159,11 +159,25 @@ def test_disk_that_fills_up_while_saving(repository: Repository, straight: dict[
 
 
 def test_where_no_checkpoint_can_be_written(repository: Repository) -> None:
+    before = results(repository.root)
     shutil.rmtree(repository.root / "checkpoints")
     (repository.root / "checkpoints").write_text("in the way", encoding="utf-8")
     done = repository.attempt(*TRAIN)
     assert done.returncode == 1
     assert "checkpoints/edsr/best.safetensors: expected to write it: " in done.stdout.splitlines()[-1]
+    (repository.root / "checkpoints").unlink()
+    (repository.root / "metrics/train/edsr.csv").unlink()
+    repository.run(*TRAIN)  # it ended before: what it made is handed over, the history too
+    assert results(repository.root) == before
+
+
+def test_what_an_earlier_training_left_is_removed(repository: Repository) -> None:
+    stale = repository.root / "checkpoints/edsr/epoch_077.safetensors"
+    stale.write_bytes(b"of another training")
+    before = results(repository.root)
+    repository.run(*TRAIN)
+    assert not stale.exists()
+    assert results(repository.root) == {name: digest for name, digest in before.items() if name != stale.name}
 
 
 def stopped_after(steps: int, work: Path, data: shards.Shards) -> Job:
@@ -224,11 +238,16 @@ def test_states_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / f"{number:02d}").mkdir()
         (tmp_path / f"{number:02d}" / "state.pt").write_bytes(bytes(1000))
         os.utime(tmp_path / f"{number:02d}", (number, number))
-    state.prune(tmp_path, tmp_path / "00")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00", "05", "06", "07", "08", "09", "10", "11"]
+
+    def left() -> list[str]:
+        return sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+
+    with state.lock(tmp_path / "02", timeout=0):
+        state.prune(tmp_path)
+    assert left() == ["02", "04", "05", "06", "07", "08", "09", "10", "11"]
     monkeypatch.setattr(state, "BYTES", 2500)
-    state.prune(tmp_path, tmp_path / "00")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00", "10", "11"]
+    state.prune(tmp_path)
+    assert left() == ["10", "11"]
 
 
 def test_shards_that_changed_are_refused(repository: Repository) -> None:
@@ -294,6 +313,14 @@ def test_a_batch_that_does_not_fit(repository: Repository) -> None:
     assert last.startswith("error: train.batch_size: 4096 does not fit into the memory of cpu; train.batch_size: ")
     fits = int(last.split("; train.batch_size: ")[1].split()[0])
     assert 2 <= fits <= 2048
+
+
+def test_a_batch_that_cannot_be_shared(repository: Repository) -> None:
+    process = start(repository, *TRAIN, SR_DEVICES="3")
+    output = process.communicate()[0]
+    expected = "error: train.batch_size: expected a multiple of SR_DEVICES x SR_NODES, 3, found 2; choose another"
+    assert process.returncode == 1
+    assert output.splitlines()[-1] == expected
 
 
 def processes(folder: Path, out: Path, number: int, precision: str) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

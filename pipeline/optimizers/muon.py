@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pipeline.config import Train
+from pipeline.errors import InputError
 
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # the authors' coefficients: five rounds bring singular values near 1
@@ -21,6 +22,8 @@ RMS = 0.2  # the size of Adam's usual update, so that Adam's rates serve (Liu et
 
 
 def make(model: nn.Module, lr: float, train: Train) -> list[torch.optim.Optimizer]:
+    if train.precision == "16-mixed":
+        raise InputError("optimizer: muon works with precision 32-true and bf16-mixed, found 16-mixed; choose one of them")
     kernels = [parameter for parameter in model.parameters() if parameter.ndim == 4]
     inner = kernels[1:-1]
     chosen = set(map(id, inner))
