@@ -43,7 +43,7 @@ def test_run_show_and_differences(repository: Repository) -> None:
 
     charts = json.loads(repository.output("dvc", "plots", "diff", "HEAD", "--json"))
     assert "errors" not in charts
-    assert set(charts["data"]) > {*LOSSES, "Learning rate", "PSNR on Y", "SSIM on Y", "Fréchet distance"}
+    assert set(charts["data"]) > {*LOSSES, "Learning rate", "PSNR, benchmark_y", "SSIM, benchmark_y", "Fréchet distance"}
     points = charts["data"]["Learning rate"][0]["content"]["data"]["values"]
     lr = {(point["rev"], point["variant"]): float(point["lr"]) for point in points if point["epoch"] in (1, "1")}
     assert lr["workspace", "edsr"] == 1e-5
@@ -54,7 +54,7 @@ def test_run_show_and_differences(repository: Repository) -> None:
 def test_plots_show(repository: Repository) -> None:
     charts = json.loads(repository.output("dvc", "plots", "show", "--json"))
     assert "errors" not in charts
-    points = charts["data"]["PSNR on Y"][0]["content"]["data"]["values"]
+    points = charts["data"]["PSNR, benchmark_y"][0]["content"]["data"]["values"]
     assert {(point["variant"], int(point["epoch"])) for point in points} == {
         (variant, epoch) for variant in ("srresnet", "edsr", "edsr_mse") for epoch in (1, 2)
     }

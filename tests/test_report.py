@@ -72,7 +72,7 @@ def test_page_is_complete(built: Repository) -> None:
         "psnr_benchmark_y",
         "ssim_benchmark_y",
         "psnr_study",
-        "fd_efficientnet_lite0",
+        "frechet",
     ):
         assert f"figures/{name}.png" in page.sources
     text = (report / "index.html").read_text(encoding="utf-8")

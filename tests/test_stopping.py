@@ -298,6 +298,7 @@ def test_a_loss_that_is_no_number(repository: Repository) -> None:
     assert np.array_equal(np.sort(kept["hr"][0].reshape(-1)), np.sort(tile.reshape(-1)))
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit(repository: Repository) -> None:
     """The process may take 3 GB of address space beyond what it has at its start; the message names a batch size that does fit."""
     values = repository.params()
