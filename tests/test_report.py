@@ -76,8 +76,8 @@ def test_page_is_complete(built: Repository) -> None:
     ):
         assert f"figures/{name}.png" in page.sources
     text = (report / "index.html").read_text(encoding="utf-8")
-    assert "a border of 4 pixels left out" in text
-    assert "4 fixed 64x64 crops" in text
+    assert "a border of scale pixels left out" in text
+    assert "4 fixed crops of 64x64" in text
 
 
 def test_page_and_table_show_the_summary(built: Repository) -> None:

@@ -83,7 +83,10 @@ def kill_and_resume(repository: Repository, kills: int, seed: int, **environment
         process.stdout.close()  # type: ignore[union-attr]
         psutil.wait_procs(running, timeout=60)
         assert not [one for one in running if one.is_running()], "an orphan goes on"
-    return repository.run("dvc", "repro", "train@edsr")
+    process = start(repository, "dvc", "repro", "train@edsr", **environment)
+    output: str = process.communicate()[0]
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.fixture
@@ -117,8 +120,6 @@ def test_five_kills_of_two_processes(repository: Repository, tmp_path: Path) -> 
     output = done.communicate()[0]
     assert done.returncode == 0, output
     kill_and_resume(repository, 5, seed=3, SR_SAVE_EVERY="0", SR_DEVICES="2")
-    done = start(repository, "dvc", "repro", "train@edsr", SR_DEVICES="2")
-    assert done.communicate()
     assert results(repository.root) == results(other.root)
 
 
