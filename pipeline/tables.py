@@ -9,7 +9,7 @@ from pipeline.comparison import BICUBIC, Study
 from pipeline.protocols import PROTOCOLS
 
 LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
-LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "frechet": "Fréchet distance"}
+LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "frechet": "Fréchet distance", "best_epoch": "best epoch"}
 FEW = 6  # pictures, below which a sign test shows nothing at 5 % and an interval is rough
 DIGITS = {"psnr": 2, "ssim": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
 
