@@ -31,8 +31,8 @@ def moments(hr: Array) -> tuple[list[int], list[int]]:
         rows = hr[top : top + 16].reshape(-1, len(once))
         once += rows.sum(axis=0, dtype=np.uint16)
         twice += np.square(rows, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
-    red_green_blue = (sums.reshape(-1, 3).sum(axis=0, dtype=np.int64).tolist() for sums in (once, twice))
-    return next(red_green_blue), next(red_green_blue)
+    once, twice = (sums.reshape(-1, 3).sum(axis=0, dtype=np.int64) for sums in (once, twice))
+    return once.tolist(), twice.tolist()
 
 
 def flat(tiles: Array) -> int:

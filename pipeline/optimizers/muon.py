@@ -43,7 +43,10 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             of_a_shape = defaultdict(list)
             for kernel in group["params"]:
-                momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+                state = self.state[kernel]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(kernel)
+                momentum = state["momentum"]
                 momentum.mul_(MOMENTUM).add_(kernel.grad)
                 of_a_shape[kernel.shape].append((kernel, kernel.grad + MOMENTUM * momentum))
             for shape, pairs in of_a_shape.items():
