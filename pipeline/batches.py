@@ -73,10 +73,10 @@ def stream(
         return
     pinned = device.type == "cuda"
     with ThreadPoolExecutor(1) as thread:
-        waiting = [thread.submit(_load, shards, one, patch, pinned) for one in (next(places, None),) if one]
+        loads = (thread.submit(_load, shards, one, patch, pinned) for one in places)
+        waiting = next(loads, None)
         while waiting:
-            ready = waiting.pop().result()
-            waiting = [thread.submit(_load, shards, one, patch, pinned) for one in (next(places, None),) if one]
+            ready, waiting = waiting.result(), next(loads, None)
             hr, lr = (images.to_float(half.to(device, non_blocking=True)) for half in ready)
             yield hr, lr
 

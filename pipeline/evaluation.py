@@ -1,6 +1,8 @@
 """Score a way of enlarging pictures, by the protocols that are asked for, and the distances of features."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,45 +16,65 @@ from pipeline.errors import InputError
 from pipeline.files import write_csv, write_json
 from pipeline.protocols import PROTOCOLS, Protocol
 from pipeline.reference import Reference
+from pipeline.sharing import Share, in_turn
 
 Images = NDArray[np.uint8]
 Enlarge = Callable[[Images], Images]
 Sets = dict[str, list[shards.Picture]]  # name -> pictures; VALID is the first
 VALID = "valid"
+BATCH = 32  # crops at a time
 
 
 class Result(NamedTuple):
-    """Means over the validation pictures, the table (a row a set and picture), and the SR validation pictures in its order."""
+    """Means over the validation pictures, and the table: a row a set and picture."""
 
     means: dict[str, float]
     table: pd.DataFrame
-    pictures: list[Images]
 
 
-def evaluate(
-    enlarge: Enlarge, sets: Sets, scale: int, reference: Reference, settings: Evaluate, network: features.Features
-) -> Result:
+def nowhere(name: str, sr: Images) -> None:
+    """Keep no picture."""
+
+
+class How(NamedTuple):
+    """By what pictures are scored, who shares the work, and where the SR validation pictures go, in no order."""
+
+    settings: Evaluate
+    reference: Reference
+    network: features.Features
+    share: Share = in_turn
+    keep: Callable[[str, Images], None] = nowhere
+
+
+def evaluate(enlarge: Enlarge, sets: Sets, scale: int, how: How) -> Result:
     """Score `enlarge`, uint8 (N, h, w, 3) -> (N, h*scale, w*scale, 3); every score is named <metric>_<protocol>.
 
     The distances of the features of the SR crops from the HR crops' (fd_<network> or fid, with the interval of random halves; KID
-    and its deviation) bear the network's name. Raises InputError for a picture that a metric cannot score.
+    and its deviation) bear the network's name. Raises InputError for pictures that a metric cannot score.
     """
-    whole = [name for name in settings.protocols if not PROTOCOLS[name].crops]
-    rows, shown = [], []
-    for set_name, members in sets.items():
-        for picture in members:
-            sr = enlarge(picture.lr[None])
-            scores = _scores(settings.metrics, whole, sr, picture.hr[None], scale, picture.name)
-            rows.append({"set": set_name, "image": picture.name, **{name: values[0] for name, values in scores.items()}})
-            if set_name == VALID:
-                shown.append(sr[0])
-    table = pd.DataFrame(rows)
+    metrics, reference = how.settings.metrics, how.reference
+    whole, cropped = ([name for name in how.settings.protocols if PROTOCOLS[name].crops == crops] for crops in (False, True))
+
+    def row(member: tuple[str, shards.Picture]) -> dict[str, Any]:
+        set_name, picture = member
+        sr = enlarge(picture.lr[None])
+        if set_name == VALID:
+            how.keep(picture.name, sr[0])
+        scores = _scores(metrics, whole, sr, picture.hr[None], scale, picture.name)
+        return {"set": set_name, "image": picture.name, **{name: values[0] for name, values in scores.items()}}
+
+    ordered = [(name, picture) for name, members in sets.items() for picture in sorted(members, key=attrgetter("name"))]
+    table = pd.DataFrame(how.share(row, ordered))
     means = {str(name): float(value) for name, value in table[table["set"] == VALID].drop(columns=["set", "image"]).mean().items()}
-    crops = enlarge(reference.lr)
-    cropped = [name for name in settings.protocols if PROTOCOLS[name].crops]
-    scores = _scores(settings.metrics, cropped, crops, reference.hr, scale, "the crops")
+    crops = np.concatenate(how.share(enlarge, _batches(reference.lr)))
+    scores = _scores(metrics, cropped, crops, reference.hr, scale, "the crops")
     means |= {name: float(values.mean()) for name, values in scores.items()}
-    return Result(means | distances(features.extract(network, crops), reference.features, network.name), table, shown)
+    found = np.concatenate(how.share(partial(features.extract, how.network), _batches(crops)))
+    return Result(means | distances(found, reference.features, how.network.name), table)
+
+
+def _batches(pictures: Images) -> list[Images]:
+    return [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
 
 def _scores(
@@ -78,14 +100,15 @@ def distances(sr: NDArray[np.floating], hr: NDArray[np.floating], name: str) -> 
     return {name: frechet.distance(sr, hr), f"{name}_low": low, f"{name}_high": high, kid: mean, f"{kid}_deviation": deviation}
 
 
-def write(
-    rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame], final: Result, scores: Path, curve: Path, results: Path
-) -> None:
+def write(rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame], scores: Path, curve: Path, results: Path) -> None:
     """Write what compare reads: `curve` (a row per checkpoint), `scores` (the final one's as JSON), and in `results` the table of
-    all pictures, images.csv (a row a checkpoint of `tables`, set and picture), and the SR validation pictures.
+    all pictures, images.csv (a row a checkpoint of `tables`, set and picture), beside the SR validation pictures.
     """
     write_csv(curve, pd.DataFrame(rows))
     write_json(scores, {name: value for name, value in rows[-1].items() if name != "checkpoint"})
     write_csv(results / "images.csv", pd.concat([table.assign(checkpoint=name) for name, table in tables.items()]))
-    for name, picture in zip(final.table["image"], final.pictures, strict=False):
-        pictures.write(results / f"{name}.png", picture)
+
+
+def keep(results: Path, name: str, sr: Images) -> None:
+    """Write one SR picture where compare looks for it."""
+    pictures.write(results / f"{name}.png", sr)

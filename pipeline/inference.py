@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pipeline import images
 
@@ -18,13 +17,6 @@ def enlarge(model: Network, lr: Image, device: torch.device, batch: int = 16) ->
     with torch.inference_mode():
         parts = [model(images.to_tensor(lr[start : start + batch]).to(device)) for start in range(0, len(lr), batch)]
     return np.concatenate([images.to_uint8(part) for part in parts])
-
-
-def place(model: nn.Module, accelerator: str) -> tuple[nn.Module, torch.device]:
-    """The model on the machine's accelerator; on the CPU where there is none, or where `accelerator` is "cpu"."""
-    found = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
-    device = found or torch.device("cpu")
-    return model.to(device), device
 
 
 def tiled(model: Network, scale: int, radius: int | None, side: int | None) -> Network:

@@ -11,6 +11,18 @@ def conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
+class Residual(nn.Module):
+    """x + scale * body(x)."""
+
+    def __init__(self, *body: nn.Module, scale: float = 1.0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.add(x, self.body(x), alpha=self.scale)
+
+
 class Normalize(nn.Module):
     """Fixed per-channel (x - mean) / std, or its inverse: the 1x1 layers of EDSR. Has no trainable parameter."""
 

@@ -5,38 +5,36 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
-from pipeline import checkpoint, cost, evaluation, features, inference
-from pipeline.config import Evaluate
-from pipeline.reference import Reference
+from pipeline import checkpoint, cost, evaluation, inference
 
 BEST, ENSEMBLE = "best", "best+"
 
 
 def evaluate(
-    folder: Path, sets: evaluation.Sets, crops: Reference, settings: Evaluate, network: features.Features, accelerator: str
-) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame], evaluation.Result]:
-    """A row of means per checkpoint, the tables of the best one (ENSEMBLE, where asked for, and BEST), and its result.
+    folder: Path, sets: evaluation.Sets, how: evaluation.How, device: torch.device
+) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame]]:
+    """A row of means per checkpoint, the best one's last, and its tables (ENSEMBLE, where asked for, and BEST).
 
-    Checkpoints before the best are scored on the validation pictures alone.
+    Other checkpoints are scored on the validation pictures alone; the SR pictures that `how` keeps are the best one's.
     """
-    about = checkpoint.load(folder / "best.safetensors").about
+    model, about = checkpoint.load(folder / "best.safetensors")
     costs = cost.of(about["arch"], about["config"], about["scale"])
 
-    def score(path: Path, over: evaluation.Sets, ensemble: bool = False) -> tuple[dict[str, Any], evaluation.Result]:
-        model, about = checkpoint.load(path)
-        placed, device = inference.place(model, accelerator)
-        run = inference.tiled(placed, about["scale"], cost.radius(costs), settings.tile)
+    def score(model: torch.nn.Module, over: evaluation.Sets, by: evaluation.How, ensemble: bool = False) -> evaluation.Result:
+        run = inference.tiled(model.to(device), about["scale"], cost.radius(costs), how.settings.tile)
         enlarge = partial(inference.enlarge, inference.self_ensemble(run) if ensemble else run, device=device)
-        result = evaluation.evaluate(enlarge, over, about["scale"], crops, settings, network)
-        return {"checkpoint": path.stem, "epoch": about["epoch"], **result.means}, result
+        return evaluation.evaluate(enlarge, over, about["scale"], by)
 
-    valid = {evaluation.VALID: sets[evaluation.VALID]}
-    rows = [score(path, valid)[0] for path in sorted(folder.glob("epoch_*.safetensors"))]
-    tables = {}
-    if settings.self_ensemble:
-        row, result = score(folder / "best.safetensors", sets, ensemble=True)
-        rows.append({**row, "checkpoint": ENSEMBLE})
+    blind, valid = how._replace(keep=evaluation.nowhere), {evaluation.VALID: sets[evaluation.VALID]}
+    best, rows, tables = score(model, sets, how), [], {}
+    for path in sorted(folder.glob("epoch_*.safetensors")):
+        other, its = checkpoint.load(path)
+        means = best.means if its["epoch"] == about["epoch"] else score(other, valid, blind).means
+        rows.append({"checkpoint": path.stem, "epoch": its["epoch"], **means})
+    if how.settings.self_ensemble:
+        result = score(model, sets, blind, ensemble=True)
+        rows.append({"checkpoint": ENSEMBLE, "epoch": about["epoch"], **result.means})
         tables[ENSEMBLE] = result.table
-    row, final = score(folder / "best.safetensors", sets)
-    return [*rows, {**row, **costs}], {**tables, BEST: final.table}, final
+    return [*rows, {"checkpoint": BEST, "epoch": about["epoch"], **best.means, **costs}], {**tables, BEST: best.table}

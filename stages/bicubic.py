@@ -3,20 +3,17 @@
 from functools import partial
 from pathlib import Path
 
-from pipeline import config, evaluation, features, resize, shards, testsets
-from pipeline.reference import load as load_reference
+from pipeline import config, evaluation, features, reference, resize, shards, testsets
 from stages import command
 
 
-def main(
-    data: Path, reference: Path, sets: Path, scores: Path, curve: Path, results: Path, params: Path = Path("params.yaml")
-) -> None:
+def main(data: Path, crops: Path, sets: Path, scores: Path, curve: Path, results: Path, params: Path = Path("params.yaml")) -> None:
     settings = config.load(params).evaluate
-    tiles, crops, network = shards.load(data), load_reference(reference), features.load(settings.frechet)
+    tiles, network = shards.load(data), features.load(settings.frechet)
+    how = evaluation.How(settings, reference.load(crops), network, keep=partial(evaluation.keep, results))
     every = {evaluation.VALID: tiles.valid, **testsets.load(sets, settings.sets)}
-    result = evaluation.evaluate(partial(resize.upscale, scale=tiles.scale), every, tiles.scale, crops, settings, network)
-    rows = [{"checkpoint": "bicubic", **result.means}]
-    evaluation.write(rows, {"bicubic": result.table}, result, scores, curve, results)
+    result = evaluation.evaluate(partial(resize.upscale, scale=tiles.scale), every, tiles.scale, how)
+    evaluation.write([{"checkpoint": "bicubic", **result.means}], {"bicubic": result.table}, scores, curve, results)
 
 
 if __name__ == "__main__":

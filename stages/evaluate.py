@@ -1,31 +1,36 @@
 """Stage evaluate: every saved checkpoint of a variant scored; pictures and test sets are those of the best one."""
 
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from pipeline import config, evaluation, features, shards, testsets, trained
-from pipeline.reference import load as load_reference
-from stages import command
+from pipeline import config, evaluation, features, reference, shards, sharing, testsets, trained
+from pipeline.errors import InputError
+from stages import command, machine
 
 
 def main(
     data: Path,
-    reference: Path,
+    crops: Path,
     sets: Path,
     checkpoints: Path,
     scores: Path,
     curve: Path,
     results: Path,
     params: Path = Path("params.yaml"),
-    accelerator: Annotated[str, typer.Option(envvar="SR_ACCELERATOR")] = "auto",
+    accelerator: machine.Accelerator = "auto",
+    devices: machine.Devices = 1,
+    nodes: machine.Nodes = 1,
 ) -> None:
     settings = config.load(params).evaluate
-    crops, network = load_reference(reference), features.load(settings.frechet)
-    every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
-    rows, tables, final = trained.evaluate(checkpoints, every, crops, settings, network, accelerator)
-    evaluation.write(rows, tables, final, scores, curve, results)
+    fabric = machine.launch(accelerator, devices, nodes)
+    with nullcontext() if fabric.is_global_zero else suppress(InputError):  # to be told by the first process alone
+        network, keep = features.load(settings.frechet), partial(evaluation.keep, results)
+        how = evaluation.How(settings, reference.load(crops), network, sharing.among(fabric), keep)
+        every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
+        rows, tables = trained.evaluate(checkpoints, every, how, fabric.device)
+        if fabric.is_global_zero:
+            evaluation.write(rows, tables, scores, curve, results)
 
 
 if __name__ == "__main__":

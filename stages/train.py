@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 import typer
 from filelock import Timeout
-from lightning_fabric import Fabric
 
 from pipeline import config, run, shards, state, training
 from pipeline.errors import InputError, Stopped
 from pipeline.files import whole, write_csv
-from stages import command, progress, stopping
+from stages import command, machine, progress, stopping
 
 
 def main(
@@ -26,9 +25,9 @@ def main(
     params: Path = Path("params.yaml"),
     states: Annotated[Path, typer.Option(envvar="SR_STATE")] = Path("~/.cache/sr-study/state"),
     save_every: Annotated[float, typer.Option(envvar="SR_SAVE_EVERY")] = 60.0,
-    accelerator: Annotated[str, typer.Option(envvar="SR_ACCELERATOR")] = "auto",
-    devices: Annotated[int, typer.Option(envvar="SR_DEVICES")] = 1,
-    nodes: Annotated[int, typer.Option(envvar="SR_NODES")] = 1,
+    accelerator: machine.Accelerator = "auto",
+    devices: machine.Devices = 1,
+    nodes: machine.Nodes = 1,
     compiled: Annotated[bool, typer.Option(envvar="SR_COMPILE")] = False,
 ) -> None:
     settings = config.load(params)
@@ -41,10 +40,9 @@ def main(
     if train.batch_size % (devices * nodes):
         expected = f"expected a multiple of SR_DEVICES x SR_NODES, {devices * nodes}"
         raise InputError(f"train.batch_size: {expected}, found {train.batch_size}; choose another")
-    fabric = machine(accelerator, devices, nodes, train.precision)
+    fabric = machine.launch(accelerator, devices, nodes, train.precision)
     watch = training.Watch(progress.display(name, train), partial(record, history), progress.tell(name), stopping.asked())
     work = states.expanduser() / run.fingerprint(job)
-    fabric.launch()
     if not fabric.is_global_zero:
         with suppress(Stopped):  # to be told by the first process alone; Fabric kills it when another one fails
             training.fit(job, fabric, work, training.Watch(stop=watch.stop), save_every, compiled)
@@ -58,11 +56,6 @@ def main(
             state.prune(work.parent)
     except Timeout:
         raise InputError(f"{name}: another process is training exactly this; wait for it or stop it ({work}.lock)") from None
-
-
-def machine(accelerator: str, devices: int, nodes: int, precision: config.Precision) -> Fabric:
-    strategy = "ddp" if devices * nodes > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
 
 
 def publish(work: Path, out: Path) -> None:

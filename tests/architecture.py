@@ -10,7 +10,7 @@ import yaml
 FLOORS = [
     {
         "errors", "files", "config", "sections", "registry", "images", "protocols", "pictures", "card", "page", "resize", "layers",
-        "schedule", "state", "pairs", "frechet", "download",
+        "schedule", "state", "pairs", "frechet", "download", "sharing",
     },
     {"models", "metrics", "losses", "optimizers", "sources", "shards"},
     {
@@ -30,6 +30,7 @@ BY_NAME = {
 NO_RESULT = {
     "pipeline/config.py",
     "pipeline/sections.py",
+    "stages/machine.py",
     "stages/progress.py",
     "stages/stopping.py",
 }  # may reject, show or stop, never alter

@@ -17,8 +17,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "msrresnet": {"blocks": 2, "width": 12},
     "rcan": {"groups": 2, "blocks": 2, "width": 12, "reduction": 4, **RCAN},
     "rdn": {"blocks": 2, "layers": 3, "growth": 6, "width": 12},
-    "srresnet": {"blocks": 2, "width": 12},
+    "srresnet": {"blocks": 2, "width": 12, "batch_norm": True},
 }
+PLAIN = {"batch_norm": False}
 every = pytest.mark.parametrize("arch", registry.names("models"))
 
 
@@ -37,11 +38,11 @@ def test_shape(arch: str, scale: int) -> None:
     assert model(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
 
 
-@every
+@pytest.mark.parametrize("arch, changes", [*((arch, {}) for arch in registry.names("models")), ("srresnet", PLAIN)], ids=str)
 @pytest.mark.parametrize("init", ["torch", "interpolation"])
-def test_every_parameter_has_a_gradient(arch: str, init: str) -> None:
+def test_every_parameter_has_a_gradient(arch: str, changes: dict[str, Any], init: str) -> None:
     torch.manual_seed(0)
-    model = registry.build(arch, SMALL[arch], 4)
+    model = registry.build(arch, SMALL[arch] | changes, 4)
     if init == "interpolation":
         model.start_as_interpolation()  # type: ignore[operator]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -96,8 +97,10 @@ def test_srresnet_has_the_published_size() -> None:
     body_end = conv(3, 64, 64) + 2 * 64
     upsampler = 2 * (conv(3, 64, 256) + 1)
     tail = conv(9, 64, 3)
-    model = registry.build("srresnet", {"blocks": 16, "width": 64}, 4)
+    model = registry.build("srresnet", {"blocks": 16, "width": 64, "batch_norm": True}, 4)
     assert trainable(model) == head + 16 * block + body_end + upsampler + tail == 1_549_462
+    plain = registry.build("srresnet", {"blocks": 16, "width": 64, "batch_norm": False}, 4)
+    assert trainable(plain) == 1_549_462 - 33 * 2 * 64
 
 
 def test_edsr_mean_layers_are_fixed_and_undo_each_other() -> None:
@@ -110,13 +113,18 @@ def test_edsr_mean_layers_are_fixed_and_undo_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "arch, width, within",
-    [("edsr", 8, 0.01), ("rcan", 8, 0.01), ("rdn", 8, 0.01), ("srresnet", 32, 3), ("srresnet", 64, 3), ("srresnet", 16, 10)],
+    "arch, changes, within",
+    [
+        *((arch, {"width": 8}, 0.01) for arch in ("edsr", "rcan", "rdn")),
+        *(("srresnet", {"width": width}, within) for width, within in ((16, 10), (32, 3), (64, 3))),
+        ("srresnet", {"width": 32, **PLAIN}, 3),
+    ],
+    ids=str,
 )
-def test_interpolation_start_is_nearest_neighbour(arch: str, width: int, within: float) -> None:
+def test_interpolation_start_is_nearest_neighbour(arch: str, changes: dict[str, Any], within: float) -> None:
     """Largest difference in grey levels over all tones, black and white included."""
     torch.manual_seed(0)
-    model = registry.build(arch, SMALL[arch] | {"width": width}, 4)
+    model = registry.build(arch, SMALL[arch] | changes, 4)
     model.start_as_interpolation()  # type: ignore[operator]
     lr = torch.rand(1, 3, 16, 16)
     lr[..., :8] = torch.linspace(0, 1, 8)

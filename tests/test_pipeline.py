@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ def test_learning_rate_of_one_variant(repository: Repository) -> None:
 
 
 def test_variant_added(repository: Repository) -> None:
-    entry = "{arch: srresnet, loss: mse, optimizer: adam, lr: 1e-3, init: interpolation, blocks: 1, width: 6}"
+    entry = "{arch: srresnet, loss: mse, optimizer: adam, lr: 1e-3, init: interpolation, blocks: 1, width: 6, batch_norm: true}"
     output = repository.run("dvc", "exp", "run", "-S", f"+models.small={entry}")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
     assert ran == {"train@small", "evaluate@small", "compare"}
@@ -125,6 +127,24 @@ def test_sets_tiles_and_ensemble(repository: Repository) -> None:
     markdown = (repository.root / "metrics/results.md").read_text(encoding="utf-8")
     assert "Own, 2 pictures:" in markdown
     assert "| edsr+ |" in markdown
+
+
+def test_evaluation_on_two_processes(repository: Repository, tmp_path: Path) -> None:
+    def stage(out: Path, processes: int, reference: str = "data/reference") -> subprocess.CompletedProcess[str]:
+        inputs = ["data/shards", reference, "data/sets", "checkpoints/edsr"]
+        outputs = [str(out / name) for name in ("scores.json", "curve.csv", "results")]
+        command = ["env", f"SR_DEVICES={processes}", sys.executable, "-m", "stages.evaluate", *inputs, *outputs]
+        return repository.attempt(*command, timeout=120)
+
+    for processes in (1, 2):
+        assert not (done := stage(tmp_path / str(processes), processes)).returncode, done.stdout
+    one, two = ({path.relative_to(out): path.read_bytes() for path in out.rglob("*.*")} for out in (tmp_path / "1", tmp_path / "2"))
+    assert len(one) == 2 + 1 + 2
+    assert one == two
+    assert one[Path("scores.json")] == (repository.root / "metrics" / "edsr.json").read_bytes()
+    failed = stage(tmp_path / "no", 2, reference="data/none")
+    assert failed.returncode == 1
+    assert failed.stdout.count("expected the reference features, found no") == 1, failed.stdout
 
 
 def test_metric_added(repository: Repository) -> None:

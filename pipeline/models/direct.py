@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from pipeline.layers import conv
+from pipeline.layers import Residual, conv
 from pipeline.sections import Section
 
 
@@ -17,14 +17,8 @@ class Config(Section):
     width: int
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(conv(width, width, 3), nn.ReLU(), conv(width, width, 3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = x + self.body(x)
-        return out
+def block(width: int) -> Residual:
+    return Residual(conv(width, width, 3), nn.ReLU(), conv(width, width, 3))
 
 
 class Model(nn.Module):
@@ -34,7 +28,7 @@ class Model(nn.Module):
         super().__init__()
         width, self.scale = config.width, scale
         self.head = conv(3, width, 3)
-        self.blocks = nn.Sequential(*[Block(width) for _ in range(config.blocks)])
+        self.blocks = nn.Sequential(*[block(width) for _ in range(config.blocks)])
         self.body_end = conv(width, width, 3)
         self.tail = nn.Sequential(conv(width, 3 * scale * scale, 3), nn.PixelShuffle(scale))
 

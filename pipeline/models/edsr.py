@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pipeline.layers import Normalize, conv, nearest_start, upsampler
+from pipeline.layers import Normalize, Residual, conv, nearest_start, upsampler
 from pipeline.sections import Section
 
 
@@ -15,15 +15,8 @@ class Config(Section):
     std: tuple[float, float, float]
 
 
-class Block(nn.Module):
-    def __init__(self, width: int, residual_scale: float) -> None:
-        super().__init__()
-        self.body = nn.Sequential(conv(width, width, 3), nn.ReLU(), conv(width, width, 3))
-        self.residual_scale = residual_scale
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = x + self.residual_scale * self.body(x)
-        return out
+def block(width: int, residual_scale: float) -> Residual:
+    return Residual(conv(width, width, 3), nn.ReLU(), conv(width, width, 3), scale=residual_scale)
 
 
 class Model(nn.Module):
@@ -34,7 +27,7 @@ class Model(nn.Module):
         width = config.width
         self.normalize = Normalize(config.mean, config.std)
         self.head = conv(3, width, 3)
-        self.blocks = nn.Sequential(*[Block(width, config.residual_scale) for _ in range(config.blocks)])
+        self.blocks = nn.Sequential(*[block(width, config.residual_scale) for _ in range(config.blocks)])
         self.body_end = conv(width, width, 3)
         self.upsampler = upsampler(width, scale)
         self.tail = conv(width, 3, 3)

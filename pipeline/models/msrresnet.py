@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from pipeline.layers import conv, steps_of
+from pipeline.layers import Residual, conv, steps_of
 from pipeline.sections import Section
 
 SLOPE = 0.1  # BasicSR's LeakyReLU
@@ -15,14 +15,8 @@ class Config(Section):
     width: int
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(conv(width, width, 3), nn.ReLU(), conv(width, width, 3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = x + self.body(x)
-        return out
+def block(width: int) -> Residual:
+    return Residual(conv(width, width, 3), nn.ReLU(), conv(width, width, 3))
 
 
 class Model(nn.Module):
@@ -32,7 +26,7 @@ class Model(nn.Module):
         super().__init__()
         width, self.scale = config.width, scale
         self.head = nn.Sequential(conv(3, width, 3), nn.LeakyReLU(SLOPE))
-        self.blocks = nn.Sequential(*[Block(width) for _ in range(config.blocks)])
+        self.blocks = nn.Sequential(*[block(width) for _ in range(config.blocks)])
         self.upsampler = nn.Sequential()
         for r in steps_of(scale):
             self.upsampler.extend([conv(width, width * r * r, 3), nn.PixelShuffle(r), nn.LeakyReLU(SLOPE)])

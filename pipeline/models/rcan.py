@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pipeline.layers import Normalize, conv, nearest_start, upsampler
+from pipeline.layers import Normalize, Residual, conv, nearest_start, upsampler
 from pipeline.sections import Section
 
 
@@ -26,18 +26,6 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = x * self.weigh(x.mean(dim=(2, 3), keepdim=True))
-        return out
-
-
-class Residual(nn.Module):
-    """x + body(x)."""
-
-    def __init__(self, *body: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*body)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = x + self.body(x)
         return out
 
 

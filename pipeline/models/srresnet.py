@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pipeline.layers import conv, steps_of
+from pipeline.layers import Residual, conv, steps_of
 from pipeline.sections import Section
 
 SLOPE = 0.25  # where torch starts a PReLU
@@ -13,29 +13,26 @@ KNOTS, REACH, REACHED = 8, 2.0, 0.99  # hinges for each colour, their spread (ta
 class Config(Section):
     blocks: int
     width: int
+    batch_norm: bool  # the paper's: true
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            conv(width, width, 3), nn.BatchNorm2d(width), nn.PReLU(), conv(width, width, 3), nn.BatchNorm2d(width)
-        )
+def layer(width: int, batch_norm: bool) -> list[nn.Module]:
+    return [conv(width, width, 3), *([nn.BatchNorm2d(width)] if batch_norm else [])]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = x + self.body(x)
-        return out
+
+def block(width: int, batch_norm: bool) -> Residual:
+    return Residual(*layer(width, batch_norm), nn.PReLU(), *layer(width, batch_norm))
 
 
 class Model(nn.Module):
-    """BatchNorm, PReLU of one slope, 9x9 head and tail, tanh: works in [-1, 1] inside."""
+    """BatchNorm (or none), PReLU of one slope, 9x9 head and tail, tanh: works in [-1, 1] inside."""
 
     def __init__(self, config: Config, scale: int) -> None:
         super().__init__()
         width = config.width
         self.head = nn.Sequential(conv(3, width, 9), nn.PReLU())
-        self.blocks = nn.Sequential(*[Block(width) for _ in range(config.blocks)])
-        self.body_end = nn.Sequential(conv(width, width, 3), nn.BatchNorm2d(width))
+        self.blocks = nn.Sequential(*[block(width, config.batch_norm) for _ in range(config.blocks)])
+        self.body_end = nn.Sequential(*layer(width, config.batch_norm))
         self.upsampler = nn.Sequential()
         for r in steps_of(scale):
             self.upsampler.extend([conv(width, width * r * r, 3), nn.PixelShuffle(r), nn.PReLU()])
@@ -51,23 +48,22 @@ class Model(nn.Module):
     def start_as_interpolation(self) -> None:
         """Start close to nearest-neighbour upsampling, within some 1/255 for a width of 24 or more.
 
-        Head and upsampler carry x and -x of each colour, since (PReLU(x) - PReLU(-x)) / 1.25 = x for the slope 0.25; all BatchNorms
-        before a skip start at weight 0. A tanh behind a linear tail would bend the tones, and no white could be reached, so the
-        last PReLU becomes a set of hinges, PReLU(x - knot), from which the tail makes a piecewise linear atanh.
+        Head and upsampler carry x and -x of each colour, since (PReLU(x) - PReLU(-x)) / 1.25 = x for the slope 0.25; the last layer
+        before a skip, BatchNorm or convolution, starts at 0. A tanh behind a linear tail would bend the tones, and no white could
+        be reached, so the last PReLU becomes a set of hinges, PReLU(x - knot), from which the tail makes a piecewise linear atanh.
         """
         signs = torch.tensor([[1.0], [-1.0]])
         invert = torch.tensor([[1.0, -1.0]]) / (1 + SLOPE)
-        for block in self.blocks:
-            block.body[-1].weight.zero_()  # type: ignore[union-attr, index]
-        self.body_end[-1].weight.zero_()  # type: ignore[operator]
+        for last in (*(block.body[-1] for block in self.blocks), self.body_end[-1]):  # type: ignore[union-attr, index]
+            last.weight.zero_()  # type: ignore[operator, union-attr]
+            last.bias.zero_()  # type: ignore[operator, union-attr]
         knots = torch.tanh(torch.linspace(-REACH, REACH, min(self.tail.in_channels // 3, KNOTS)))
         knots[0] = -1.0
         convs = [layer for layer in self.upsampler if isinstance(layer, nn.Conv2d)]
         _mix(self.head[0], signs, torch.zeros(2))  # type: ignore[arg-type]
         for layer in convs[:-1]:
             _mix(layer, signs @ invert, torch.zeros(2), layer.out_channels // layer.in_channels)
-        last = convs[-1]
-        _mix(last, invert.expand(len(knots), 2), -knots, last.out_channels // last.in_channels)
+        _mix(convs[-1], invert.expand(len(knots), 2), -knots, convs[-1].out_channels // convs[-1].in_channels)
         self.tail.weight.zero_()
         coefficients, bias = _atanh_of_hinges(knots)
         _mix(self.tail, coefficients[None], bias[None])
