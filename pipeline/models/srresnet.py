@@ -54,7 +54,7 @@ class Model(nn.Module):
         """
         signs = torch.tensor([[1.0], [-1.0]])
         invert = torch.tensor([[1.0, -1.0]]) / (1 + SLOPE)
-        for last in (*(block.body[-1] for block in self.blocks), self.body_end[-1]):  # type: ignore[union-attr, index]
+        for last in (*(block.body[-1] for block in self.blocks), self.body_end[-1]):  # type: ignore[index]
             last.weight.zero_()  # type: ignore[operator, union-attr]
             last.bias.zero_()  # type: ignore[operator, union-attr]
         knots = torch.tanh(torch.linspace(-REACH, REACH, min(self.tail.in_channels // 3, KNOTS)))
