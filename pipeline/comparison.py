@@ -10,7 +10,7 @@ from pipeline import pairs
 from pipeline.config import Params
 from pipeline.errors import InputError
 
-BICUBIC = "bicubic"
+BICUBIC, LPIPS = "bicubic", "lpips_alex"
 
 
 class Study(NamedTuple):
@@ -37,9 +37,10 @@ class Study(NamedTuple):
 
     @property
     def scores(self) -> list[str]:
-        """The names <metric>_<protocol>, in the order of params."""
+        """The names <metric>_<protocol>, in the order of params, and LPIPS where it is asked for."""
         settings = self.params.evaluate
-        return [f"{metric}_{protocol}" for protocol in settings.protocols for metric in settings.metrics]
+        named = [f"{metric}_{protocol}" for protocol in settings.protocols for metric in settings.metrics]
+        return named + [LPIPS] * bool(settings.lpips)
 
 
 def load(params: Params, training: Path, evaluation: Path, results: Path) -> Study:
@@ -103,11 +104,14 @@ def whole_scores(study: Study) -> list[str]:
 
 
 def differences(study: Study) -> pd.DataFrame:
-    """Every two rows on every set by every score made picture by picture: what `pairs.compare` finds."""
+    """Every two rows on every set by every score made picture by picture: what `pairs.compare` finds.
+
+    A positive difference is in favour of `a`, also for LPIPS, of which less is better.
+    """
     found = []
     for set_name, members in study.images.groupby("set", sort=False):
         for score in whole_scores(study):
-            values = members.pivot(index="image", columns="variant", values=score)
+            values = members.pivot(index="image", columns="variant", values=score) * (-1 if score == LPIPS else 1)
             for a, b in combinations(study.rows[::-1], 2):
                 paired = pairs.compare(values[a].to_numpy(), values[b].to_numpy())
                 about = {"set": set_name, "score": score, "a": a, "b": b, "pictures": len(values)}

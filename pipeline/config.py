@@ -59,7 +59,7 @@ class Train(Section):
         return self
 
 
-class WarmStart(Section):
+class Weights(Section):
     path: Path
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -70,7 +70,7 @@ class Variant(OpenSection):
     optimizer: Annotated[str, known("optimizers")]
     lr: Rate
     init: Literal["torch", "interpolation"]
-    warm_start: WarmStart | None = None
+    warm_start: Weights | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     group: str | None = None
     train: dict[str, Any] = Field(default_factory=dict)
@@ -107,6 +107,7 @@ class Evaluate(Section):
     crop: Annotated[int, Field(gt=0)]
     crops_per_image: Annotated[int, Field(gt=0)]
     frechet: Frechet
+    lpips: Weights | None
 
 
 class Params(Section):

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import features, frechet, pictures, registry, shards
+from pipeline import features, frechet, perceptual, pictures, registry, shards
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
 from pipeline.files import write_csv, write_json
@@ -18,6 +18,8 @@ from pipeline.protocols import PROTOCOLS, Protocol
 from pipeline.reference import Reference
 from pipeline.sharing import Share, in_turn
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Images = NDArray[np.uint8]
 Enlarge = Callable[[Images], Images]
 Sets = dict[str, list[shards.Picture]]  # name -> pictures; VALID is the first
@@ -37,11 +39,12 @@ def nowhere(name: str, sr: Images) -> None:
 
 
 class How(NamedTuple):
-    """By what pictures are scored, who shares the work, and where the SR validation pictures go, in no order."""
+    """By what pictures are scored (lpips where asked for), who shares the work, and where the SR validation pictures go."""
 
     settings: Evaluate
     reference: Reference
     network: features.Features
+    lpips: perceptual.Score | None = None
     share: Share = in_turn
     keep: Callable[[str, Images], None] = nowhere
 
@@ -61,6 +64,8 @@ def evaluate(enlarge: Enlarge, sets: Sets, scale: int, how: How) -> Result:
         if set_name == VALID:
             how.keep(picture.name, sr[0])
         scores = _scores(metrics, whole, sr, picture.hr[None], scale, picture.name)
+        if how.lpips:
+            scores[perceptual.NAME] = explained(picture.name, how.lpips, sr, picture.hr[None])
         return {"set": set_name, "image": picture.name, **{name: values[0] for name, values in scores.items()}}
 
     ordered = [(name, picture) for name, members in sets.items() for picture in sorted(members, key=attrgetter("name"))]
@@ -80,8 +85,17 @@ def _batches(pictures: Images) -> list[Images]:
 def _scores(
     metrics: Sequence[str], protocols: Sequence[str], sr: Images, hr: Images, scale: int, what: str
 ) -> dict[str, NDArray[np.float64]]:
+    return {
+        f"{metric}_{name}": explained(what, score, metric, PROTOCOLS[name], sr, hr, scale)
+        for name in protocols
+        for metric in metrics
+    }
+
+
+def explained(what: str, score: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The score; its ValueError as an InputError that names the picture."""
     try:
-        return {f"{metric}_{name}": score(metric, PROTOCOLS[name], sr, hr, scale) for name in protocols for metric in metrics}
+        return score(*args, **kwargs)
     except ValueError as error:
         raise InputError(f"{what}: {error}; leave the picture out, or the metric") from None
 

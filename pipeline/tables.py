@@ -9,9 +9,16 @@ from pipeline.comparison import BICUBIC, Study
 from pipeline.protocols import PROTOCOLS
 
 LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
-LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "fid": "FID", "frechet": "Fréchet distance", "best_epoch": "best epoch"}
+LABELS = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "fid": "FID",
+    "frechet": "Fréchet distance",
+    "lpips_alex": "LPIPS 0.1 (AlexNet)",
+    "best_epoch": "best epoch",
+}
 FEW = 6  # pictures, below which a sign test shows nothing at 5 % and an interval is rough
-DIGITS = {"psnr": 2, "ssim": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
+DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
 
 
 def verdict(study: Study) -> str:

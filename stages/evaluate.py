@@ -4,7 +4,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from pipeline import config, evaluation, features, reference, shards, sharing, testsets, trained
+from pipeline import config, evaluation, features, perceptual, reference, shards, sharing, testsets, trained
 from pipeline.errors import InputError
 from stages import command, machine
 
@@ -25,8 +25,9 @@ def main(
     settings = config.load(params).evaluate
     fabric = machine.launch(accelerator, devices, nodes)
     with nullcontext() if fabric.is_global_zero else suppress(InputError):  # to be told by the first process alone
-        network, keep = features.load(settings.frechet), partial(evaluation.keep, results)
-        how = evaluation.How(settings, reference.load(crops), network, sharing.among(fabric), keep)
+        network, lpips = features.load(settings.frechet), perceptual.load(settings.lpips)
+        keep = partial(evaluation.keep, results)
+        how = evaluation.How(settings, reference.load(crops), network, lpips, sharing.among(fabric), keep)
         every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
         rows, tables = trained.evaluate(checkpoints, every, how, fabric.device)
         if fabric.is_global_zero:

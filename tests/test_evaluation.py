@@ -13,7 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import cost, evaluation, frechet, inference, pairs, pictures, receptive, registry, resize, shards, testsets
+from pipeline import (
+    cost,
+    evaluation,
+    frechet,
+    inference,
+    pairs,
+    perceptual,
+    pictures,
+    receptive,
+    registry,
+    resize,
+    shards,
+    testsets,
+)
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
 from pipeline.features import Features
@@ -224,13 +237,15 @@ def pixels(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(2).mean(dim=2)
 
 
-def scored(sets: evaluation.Sets, enlarge: evaluation.Enlarge, **changes: Any) -> evaluation.Result:
+def scored(
+    sets: evaluation.Sets, enlarge: evaluation.Enlarge, lpips: perceptual.Score | None = None, **changes: Any
+) -> evaluation.Result:
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
     network = Features("fd_test", pixels)
     lr = np.stack([resize.downscale(one, 4) for one in hr])
     reference = Reference(hr, lr, pixels(torch.from_numpy(hr.transpose(0, 3, 1, 2) / np.float32(255))).numpy())
-    how = evaluation.How(Evaluate(**(tiny_params()["evaluate"] | changes)), reference, network)
+    how = evaluation.How(Evaluate(**(tiny_params()["evaluate"] | changes)), reference, network, lpips)
     return evaluation.evaluate(enlarge, sets, 4, how)
 
 

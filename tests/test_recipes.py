@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from pipeline import batches, checkpoint, images, registry, shards, training
-from pipeline.config import Variant, WarmStart
+from pipeline.config import Variant, Weights
 from pipeline.errors import InputError
 from pipeline.files import sha256
 from pipeline.optimizers.muon import Muon, orthogonal
@@ -156,7 +156,7 @@ def test_warm_start_takes_what_fits(tmp_path: Path, raw: Path, data: shards.Shar
     half = registry.build("edsr", Variant(**EDSR).rest, 2)
     about = {"arch": "edsr", "config": Variant(**EDSR).rest, "scale": 2, "dataset": "photos", "epoch": 1}
     checkpoint.save(tmp_path / "x2.safetensors", half, about)
-    start = WarmStart(path=tmp_path / "x2.safetensors", sha256=sha256(tmp_path / "x2.safetensors"))
+    start = Weights(path=tmp_path / "x2.safetensors", sha256=sha256(tmp_path / "x2.safetensors"))
     fabric = Fabric(accelerator="cpu", devices=1)
     job = Job(Variant(**(EDSR | {"init": "torch", "warm_start": start})), settings(), 0, data)
     whole = begin(job, fabric, compiled=False).model.state_dict()
