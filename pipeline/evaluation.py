@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline import features, frechet, perceptual, pictures, registry, shards
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
-from pipeline.files import write_csv, write_json
+from pipeline.files import whole, write_csv, write_json
 from pipeline.protocols import PROTOCOLS, Protocol
 from pipeline.reference import Reference
 from pipeline.sharing import Share, in_turn
@@ -28,10 +28,12 @@ BATCH = 32  # crops at a time
 
 
 class Result(NamedTuple):
-    """Means over the validation pictures, and the table: a row a set and picture."""
+    """Means over the validation pictures, the table (a row a set and picture), and the fixed crops: their scores and SR."""
 
     means: dict[str, float]
     table: pd.DataFrame
+    crop_table: pd.DataFrame
+    crops: Images
 
 
 def nowhere(name: str, sr: Images) -> None:
@@ -56,14 +58,14 @@ def evaluate(enlarge: Enlarge, sets: Sets, scale: int, how: How) -> Result:
     and its deviation) bear the network's name. Raises InputError for pictures that a metric cannot score.
     """
     metrics, reference = how.settings.metrics, how.reference
-    whole, cropped = ([name for name in how.settings.protocols if PROTOCOLS[name].crops == crops] for crops in (False, True))
+    pictured, cropped = ([name for name in how.settings.protocols if PROTOCOLS[name].crops == crops] for crops in (False, True))
 
     def row(member: tuple[str, shards.Picture]) -> dict[str, Any]:
         set_name, picture = member
         sr = enlarge(picture.lr[None])
         if set_name == VALID:
             how.keep(picture.name, sr[0])
-        scores = _scores(metrics, whole, sr, picture.hr[None], scale, picture.name)
+        scores = _scores(metrics, pictured, sr, picture.hr[None], scale, picture.name)
         if how.lpips:
             scores[perceptual.NAME] = explained(picture.name, how.lpips, sr, picture.hr[None])
         return {"set": set_name, "image": picture.name, **{name: values[0] for name, values in scores.items()}}
@@ -74,8 +76,10 @@ def evaluate(enlarge: Enlarge, sets: Sets, scale: int, how: How) -> Result:
     crops = np.concatenate(how.share(enlarge, _batches(reference.lr)))
     scores = _scores(metrics, cropped, crops, reference.hr, scale, "the crops")
     means |= {name: float(values.mean()) for name, values in scores.items()}
+    each = len(crops) // len(sets[VALID])
+    crop_table = pd.DataFrame({"image": [picture.name for picture in sets[VALID] for _ in range(each)], **scores})
     found = np.concatenate(how.share(partial(features.extract, how.network), _batches(crops)))
-    return Result(means | distances(found, reference.features, how.network.name), table)
+    return Result(means | distances(found, reference.features, how.network.name), table, crop_table, crops)
 
 
 def _batches(pictures: Images) -> list[Images]:
@@ -114,13 +118,18 @@ def distances(sr: NDArray[np.floating], hr: NDArray[np.floating], name: str) -> 
     return {name: frechet.distance(sr, hr), f"{name}_low": low, f"{name}_high": high, kid: mean, f"{kid}_deviation": deviation}
 
 
-def write(rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame], scores: Path, curve: Path, results: Path) -> None:
-    """Write what compare reads: `curve` (a row per checkpoint), `scores` (the final one's as JSON), and in `results` the table of
-    all pictures, images.csv (a row a checkpoint of `tables`, set and picture), beside the SR validation pictures.
+def write(rows: list[dict[str, Any]], found: dict[str, Result], scores: Path, curve: Path, results: Path) -> None:
+    """Write what compare reads: `curve` (a row per checkpoint), `scores` (the final one's as JSON), and in `results`, beside the SR
+    validation pictures, images.csv (a row a checkpoint of `found`, set and picture) and, of the last one in `found`, crops.csv (a
+    row a crop) and crops.npy, uint8 (N, crop, crop, 3).
     """
     write_csv(curve, pd.DataFrame(rows))
     write_json(scores, {name: value for name, value in rows[-1].items() if name != "checkpoint"})
-    write_csv(results / "images.csv", pd.concat([table.assign(checkpoint=name) for name, table in tables.items()]))
+    write_csv(results / "images.csv", pd.concat([one.table.assign(checkpoint=name) for name, one in found.items()]))
+    final = list(found.values())[-1]
+    write_csv(results / "crops.csv", final.crop_table)
+    with whole(results / "crops.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, final.crops)
 
 
 def keep(results: Path, name: str, sr: Images) -> None:

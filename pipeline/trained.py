@@ -4,18 +4,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from pipeline import checkpoint, cost, evaluation, inference
+from pipeline import checkpoint, cost, evaluation, inference, structure
 
 BEST, ENSEMBLE = "best", "best+"
 
 
 def evaluate(
     folder: Path, sets: evaluation.Sets, how: evaluation.How, device: torch.device
-) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame]]:
-    """A row of means per checkpoint, the best one's last, and its tables (ENSEMBLE, where asked for, and BEST).
+) -> tuple[list[dict[str, Any]], dict[str, evaluation.Result]]:
+    """A row of means per checkpoint, the best one's last, and its results (as ENSEMBLE, where asked for, and as BEST).
 
     Other checkpoints are scored on the validation pictures alone; the SR pictures that `how` keeps are the best one's.
     """
@@ -28,13 +27,18 @@ def evaluate(
         return evaluation.evaluate(enlarge, over, about["scale"], by)
 
     blind, valid = how._replace(keep=evaluation.nowhere), {evaluation.VALID: sets[evaluation.VALID]}
-    best, rows, tables = score(model, sets, how), [], {}
+    best, rows, found = score(model, sets, how), [], {}
     for path in sorted(folder.glob("epoch_*.safetensors")):
         other, its = checkpoint.load(path)
         means = best.means if its["epoch"] == about["epoch"] else score(other, valid, blind).means
         rows.append({"checkpoint": path.stem, "epoch": its["epoch"], **means})
     if how.settings.self_ensemble:
-        result = score(model, sets, blind, ensemble=True)
-        rows.append({"checkpoint": ENSEMBLE, "epoch": about["epoch"], **result.means})
-        tables[ENSEMBLE] = result.table
-    return [*rows, {"checkpoint": BEST, "epoch": about["epoch"], **best.means, **costs}], {**tables, BEST: best.table}
+        found[ENSEMBLE] = score(model, sets, blind, ensemble=True)
+        rows.append({"checkpoint": ENSEMBLE, "epoch": about["epoch"], **found[ENSEMBLE].means})
+    return [*rows, {"checkpoint": BEST, "epoch": about["epoch"], **best.means, **costs}], {**found, BEST: best}
+
+
+def levels(folder: Path) -> list[structure.Level]:
+    """What the model of a variant's checkpoints is made of."""
+    about = checkpoint.load(folder / "best.safetensors").about
+    return structure.of(about["arch"], about["config"], about["scale"])

@@ -13,7 +13,7 @@ def main(data: Path, crops: Path, sets: Path, scores: Path, curve: Path, results
     how = evaluation.How(settings, reference.load(crops), network, lpips, keep=partial(evaluation.keep, results))
     every = {evaluation.VALID: tiles.valid, **testsets.load(sets, settings.sets)}
     result = evaluation.evaluate(partial(resize.upscale, scale=tiles.scale), every, tiles.scale, how)
-    evaluation.write([{"checkpoint": "bicubic", **result.means}], {"bicubic": result.table}, scores, curve, results)
+    evaluation.write([{"checkpoint": "bicubic", **result.means}], {"bicubic": result}, scores, curve, results)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline import config, evaluation, features, perceptual, reference, shards, sharing, testsets, trained
 from pipeline.errors import InputError
+from pipeline.files import write_json
 from stages import command, machine
 
 
@@ -29,9 +30,10 @@ def main(
         keep = partial(evaluation.keep, results)
         how = evaluation.How(settings, reference.load(crops), network, lpips, sharing.among(fabric), keep)
         every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
-        rows, tables = trained.evaluate(checkpoints, every, how, fabric.device)
+        rows, found = trained.evaluate(checkpoints, every, how, fabric.device)
         if fabric.is_global_zero:
-            evaluation.write(rows, tables, scores, curve, results)
+            evaluation.write(rows, found, scores, curve, results)
+            write_json(results / "structure.json", trained.levels(checkpoints))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ FLOORS = [
     {"models", "metrics", "losses", "optimizers", "sources", "shards"},
     {
         "batches", "run", "failures", "preparation", "testsets", "checkpoint", "inference", "receptive", "cost", "features",
-        "perceptual", "reference", "comparison", "figures",
+        "perceptual", "reference", "structure", "comparison", "figures",
     },
     {"training", "evaluation", "trained", "tables", "report", "datacard"},
 ]  # fmt: skip
