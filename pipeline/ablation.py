@@ -21,19 +21,20 @@ class Arm(NamedTuple):
 
 
 class Ablation(NamedTuple):
-    """Two arms that differ in one parameter: a's value and b's, a - b paired over pictures, and a - b over seeds where there are."""
+    """Two arms that differ in one parameter: a - b paired over pictures and, with several seeds a side, over seeds."""
 
     parameter: str
     a: Arm
     b: Arm
     paired: pairs.Paired
+    pictures: int
     seeds: tuple[float, float] | None
 
     @property
     def shown(self) -> bool:
         """Whether the interval over pictures and, where there is one, the interval over seeds leave zero out, on one side."""
         lows, highs = zip((self.paired.low, self.paired.high), *([self.seeds] if self.seeds else []), strict=True)
-        return min(lows) > 0 or max(highs) < 0
+        return bool(min(lows) > 0 or max(highs) < 0)
 
 
 def arms(study: comparison.Study) -> list[Arm]:
@@ -58,7 +59,7 @@ def ablations(study: comparison.Study, score: str) -> Iterator[Ablation]:
         if len(keys) == 1:
             sides = [values[arm.members].to_numpy() for arm in (a, b)]
             paired = pairs.compare(*(side.mean(axis=1) for side in sides))
-            yield Ablation(keys[0], a, b, paired, _over_seeds(*(side.mean(axis=0) for side in sides)))
+            yield Ablation(keys[0], a, b, paired, len(values), _over_seeds(*(side.mean(axis=0) for side in sides)))
 
 
 def _over_seeds(a: Any, b: Any) -> tuple[float, float] | None:

@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline import pairs
-from pipeline.config import Params
-from pipeline.errors import InputError
+from pipeline.config import Evaluate, Params
+from pipeline.errors import InputError, attempt, together
+from pipeline.protocols import PROTOCOLS
 
 BICUBIC, LPIPS = "bicubic", "lpips_alex"
+HISTORY = ["epoch", "lr", "train_l1", "train_mse", "valid_l1", "valid_mse", "valid_psnr"]
 
 
 class Study(NamedTuple):
-    """All results. `training` and `evaluation` are long tables (variant, epoch, ...); `images` has a row a picture.
+    """All results. `training` and `evaluation` are long tables (variant, epoch, ...); `images` has a row a picture, `crops` a row a
+    fixed crop, in their order.
 
     A variant scored as an ensemble, too, is there as <variant>+.
     """
@@ -23,6 +26,7 @@ class Study(NamedTuple):
     training: pd.DataFrame
     evaluation: pd.DataFrame
     images: pd.DataFrame
+    crops: pd.DataFrame
     results: Path
 
     @property
@@ -44,23 +48,42 @@ class Study(NamedTuple):
 
 
 def load(params: Params, training: Path, evaluation: Path, results: Path) -> Study:
-    """Read the results of the variants that stand in params, and of no other. Raises InputError for a missing file."""
+    """Read the results of the variants that stand in params, and of no other. Raises InputError, for all that is wrong at once."""
     every = [BICUBIC, *params.models]
-    return Study(
-        params,
-        pd.concat([_read(training / f"{name}.csv", name, "train") for name in params.models] or [pd.DataFrame()]),
-        pd.concat([_read(evaluation / f"{name}.csv", name, "evaluate") for name in every]),
-        pd.concat([_read(results / name / "images.csv", name, "evaluate") for name in every]),
-        results,
-    )
+    scores = {crops: score_names(params.evaluate, crops) for crops in (False, True)}
+    wanted = [
+        [(training / f"{name}.csv", name, "train", HISTORY) for name in params.models],
+        [(evaluation / f"{name}.csv", name, "evaluate", ["checkpoint", *scores[False], *scores[True]]) for name in every],
+        [(results / name / "images.csv", name, "evaluate", ["set", "image", *scores[False]]) for name in every],
+        [(results / name / "crops.csv", name, "evaluate", ["image", *scores[True]]) for name in every],
+    ]
+    found = iter(together(attempt(_read, *one) for group in wanted for one in group))
+    tables = [pd.concat([next(found) for _ in group] or [pd.DataFrame()]) for group in wanted]
+    return Study(params, tables[0], tables[1], tables[2], tables[3], results)
 
 
-def _read(path: Path, variant: str, stage: str) -> pd.DataFrame:
+def score_names(settings: Evaluate, crops: bool) -> list[str]:
+    """The names <metric>_<protocol> of the scores that are made of crops, or of whole pictures, where LPIPS is one of them."""
+    protocols = [name for name in settings.protocols if PROTOCOLS[name].crops == crops]
+    named = [f"{metric}_{protocol}" for protocol in protocols for metric in settings.metrics]
+    return named + [LPIPS] * bool(settings.lpips and not crops)
+
+
+def rerun(variant: str, stage: str = "evaluate") -> str:
+    """The command that makes a variant's results again."""
+    return f"run: dvc repro --force --single-item {variant if variant == BICUBIC else f'{stage}@{variant}'}, then: dvc repro"
+
+
+def _read(path: Path, variant: str, stage: str, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        stage = variant if variant == BICUBIC else f"{stage}@{variant}"
-        raise InputError(f"{path}: expected the results of {variant}, found none; run: dvc repro {stage}") from None
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        found = "none" if isinstance(error, FileNotFoundError | pd.errors.EmptyDataError) else str(error).splitlines()[0]
+        raise InputError(f"{path}: expected the results of {variant}, found {found}; {rerun(variant, stage)}") from None
+    if missing := [name for name in columns if name not in table]:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(columns)}, found no {', '.join(missing)}; {rerun(variant, stage)}"
+        )
     names = variant if "checkpoint" not in table else table["checkpoint"].map(lambda name: variant + "+" * (name == "best+"))
     table.insert(0, "variant", names)
     return table

@@ -1,4 +1,4 @@
-"""The data card: a page that shows what the models learn from and are scored on."""
+"""The report's section on the data: what the models learn from and are scored on."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import figures, page, pictures, shards
+from pipeline import figures, pictures, shards
 
 Image = NDArray[np.uint8]
 TILES, PAIRS = 24, 6
@@ -51,13 +51,21 @@ def facts(card: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def write_page(card: dict[str, Any], data: shards.Shards, out: Path) -> None:
-    """Write report/data.html with a grid of tiles, LR/HR pairs, and the channels' means and deviations."""
+def panels(card: dict[str, Any], data: shards.Shards, out: Path) -> list[dict[str, str]]:
+    """Write the channels' means, a histogram of sizes, a grid of tiles and LR/HR pairs below `out`; their files and captions."""
     count = len(data.train_hr)
     chosen = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
     pictures.write(out / "data" / "tiles.png", figures.grid([np.asarray(data.train_hr[one]) for one in chosen], 8))
     pairs = np.random.Generator(np.random.Philox(key=[0, count])).permutation(count)[:PAIRS]
     lr = [data.train_lr[one].repeat(data.scale, axis=0).repeat(data.scale, axis=1) for one in pairs]
     pictures.write(out / "data" / "pairs.png", figures.grid([*lr, *(np.asarray(data.train_hr[one]) for one in pairs)], len(pairs)))
-    figures.save(figures.bars(channels(card)), out / "data" / "channels.png")
-    page.write(out / "data.html", "data.html", facts=facts(card), source=card["dataset"]["source"], scale=data.scale)
+    figures.save(figures.bars(channels(card)), out / "data" / "channels.svg")
+    used = [[tuple(row["used"]) for row in card[side]["pictures"]] for side in ("train", "valid")]
+    figures.save(figures.sizes(*used), out / "data" / "sizes.svg")
+    captions = {
+        "channels.svg": "mean and deviation of red, green and blue, in training and validation",
+        "sizes.svg": "how many pictures have which height and width",
+        "tiles.png": f"{len(chosen)} of the training tiles",
+        "pairs.png": f"LR tiles, each pixel {data.scale} times as wide, above their HR tiles",
+    }
+    return [{"src": f"data/{name}", "caption": caption} for name, caption in captions.items()]

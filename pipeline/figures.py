@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 from pipeline.files import whole
 
 Image = NDArray[np.uint8]
-matplotlib.rcParams |= {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
+matplotlib.rcParams |= {
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "sr-study",
+}
 
 
 def save(figure: Figure, path: Path) -> None:
+    """Write PNG or SVG, as the name ends; the same figure gives the same bytes."""
+    kind = path.suffix[1:]
     with whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+        figure.savefig(temporary, format=kind, dpi=110, metadata={"Software": None} if kind == "png" else {"Date": None})
 
 
 def by_epoch(table: pd.DataFrame, columns: list[str], title: str, unit: str, baseline: float | None = None) -> Figure:
@@ -86,6 +94,29 @@ def bars(table: pd.DataFrame) -> Figure:
     axes.bar(table["channel"], table["mean"], yerr=table["deviation"], color=colors, alpha=0.6, capsize=4)
     axes.set(title="Mean and deviation of each channel", ylabel="value in [0, 1]")
     axes.tick_params(axis="x", labelsize=8)
+    return figure
+
+
+def sizes(train: list[tuple[int, int]], valid: list[tuple[int, int]]) -> Figure:
+    """Histograms of the heights and of the widths of the pictures of both sides."""
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    for number, what in enumerate(("height", "width")):
+        axes = figure.add_subplot(1, 2, number + 1)
+        axes.hist([[size[number] for size in side] for side in (train, valid)], bins=12, label=["train", "valid"], stacked=True)
+        axes.set(title=f"Pictures by {what}", xlabel="pixels", ylabel="pictures")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def scatter(x: pd.Series, y: pd.Series, label: str) -> Figure:
+    """A point a picture: two variants' scores against each other; above the diagonal the second is better (less, for LPIPS)."""
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(x, y, "o", markersize=5, alpha=0.7)
+    ends = [values[np.isfinite(values)] for values in (x, y)]
+    low, high = (float(pick(pick(end, default=0.0) for end in ends)) for pick in (min, max))
+    axes.plot([low, high], [low, high], ":", color="0.4")
+    axes.set(title=f"{label}, a point a picture", xlabel=str(x.name), ylabel=str(y.name), aspect="equal")
     return figure
 
 

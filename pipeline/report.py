@@ -1,130 +1,133 @@
-"""The report: one page with the table, the curves, and the pictures side by side."""
+"""The report: one page that argues with evidence, section by section as the study is."""
 
+import json
+import shutil
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from pipeline import comparison, figures, page, pictures, shards, tables
-from pipeline.files import finite
-
-Image = NDArray[np.uint8]
-Panel = dict[str, str]
-ZOOM, FACTOR = 80, 4  # side of a zoomed part in HR pixels, and how much it is enlarged
+from pipeline import comparison, datacard, diagrams, figures, findings, gallery, page, pictures, published, tables
+from pipeline.errors import InputError
+from pipeline.files import finite, whole
+from pipeline.gallery import Panel, Sources
 
 
-def write_page(study: comparison.Study, data: shards.Shards, out: Path) -> None:
+def write_page(sources: Sources, card: dict[str, Any]) -> None:
     """Write report/index.html with its figures and pictures."""
+    study, data, out = sources.study, sources.data, sources.out
+    table, _ = findings.convergence(study)
     page.write(
         out / "index.html",
         "report.html",
         verdict=tables.verdict(study),
         protocol=tables.protocol(study),
         table=tables.table(study),
-        more=tables.more_tables(study),
+        facts=datacard.facts(card),
+        data=datacard.panels(card, data, out),
+        models=[{"name": name, "levels": list(_diagrams(study, name, out))} for name in study.params.models],
+        cost=tables.cost_table(study),
+        training=list(_training(study, out)),
+        convergence=table,
+        checkpoints=findings.checkpoints(study),
         curves=list(_curves(study, out)),
-        triplets=list(_triplets(study, data, out)),
-        extremes=list(_extremes(study, data, out)),
-        look=look(study, data, out),
-        zoom=ZOOM,
-        factor=FACTOR,
+        sets=tables.set_tables(study),
+        triplets=list(_triplets(sources)),
+        seen=list(gallery.seen(sources)),
+        differences=tables.difference_table(study),
+        pairs=list(_pairs(sources)),
+        ablation=findings.ablation_table(study),
+        findings=findings.findings(study),
+        published=published,
+        look=look(sources),
+        side=gallery.SIDE,
     )
 
 
-def look(study: comparison.Study, data: shards.Shards, out: Path) -> dict[str, Any]:
-    """What the page's slider needs: for each validation picture its layers, as files, and their scores; all written to `out`."""
+def look(sources: Sources) -> dict[str, Any]:
+    """What the page's slider needs: for each validation picture its layers, as files, and their scores; all put below `out`."""
+    study, folder = sources.study, sources.out / "pictures"
     scores, valid = comparison.whole_scores(study), study.images[study.images["set"] == "valid"]
     shown = []
-    for picture in data.valid:
-        layers = {variant: _sr(study, variant, picture.name) for variant in study.variants} | {"HR": np.asarray(picture.hr)}
-        files = {name: _panel(out, f"{picture.name}_{name}", image, name)["src"] for name, image in layers.items()}
+    for picture in sources.data.valid:
+        files = {name: f"pictures/{picture.name}_{name}.png" for name in (*study.variants, "HR")}
+        for variant in study.variants:
+            gallery.sr_of(study, variant, picture.name)  # is it there, and whole?
+            with whole(folder / f"{picture.name}_{variant}.png") as temporary:
+                shutil.copyfile(study.results / variant / f"{picture.name}.png", temporary)
+        pictures.write(folder / f"{picture.name}_HR.png", np.asarray(picture.hr))
         own = valid[valid["image"] == picture.name].set_index("variant")
         values = {variant: finite(own.loc[variant, scores].to_dict()) for variant in study.variants}
         shown.append({"name": picture.name, "layers": files, "scores": values})
     return {"layers": [*study.variants, "HR"], "metrics": scores, "pictures": shown}
 
 
-def _curves(study: comparison.Study, out: Path) -> Iterator[dict[str, str]]:
+def _figure(out: Path, name: str, figure: Figure, caption: str) -> Panel:
+    figures.save(figure, out / "figures" / f"{name}.svg")
+    return {"src": f"figures/{name}.svg", "caption": caption}
+
+
+def _diagrams(study: comparison.Study, variant: str, out: Path) -> Iterator[Panel]:
+    """The whole model, and each block in it."""
+    path = study.results / variant / "structure.json"
+    try:
+        levels = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected what {variant} is made of: {error}; {comparison.rerun(variant)}") from None
+    for number, level in enumerate(levels):
+        yield _figure(out, f"{variant}_level_{number}", diagrams.draw(level), level["title"])
+
+
+def _training(study: comparison.Study, out: Path) -> Iterator[Panel]:
     wanted = [
-        (study.training, ["train_l1", "valid_l1"], "L1 loss, training and validation crops", "mean |SR - HR|, values in [0, 1]"),
-        (
-            study.training,
-            ["train_mse", "valid_mse"],
-            "MSE loss, training and validation crops",
-            "mean (SR - HR)², values in [0, 1]",
-        ),
-        (study.training, ["valid_psnr"], "PSNR at each epoch, validation crops of training", "dB, RGB, no border"),
+        (["train_l1", "valid_l1"], "L1 loss, training and validation crops", "mean |SR - HR|, values in [0, 1]"),
+        (["train_mse", "valid_mse"], "MSE loss, training and validation crops", "mean (SR - HR)², values in [0, 1]"),
+        (["valid_psnr"], "PSNR at each epoch, validation crops of training", "dB, RGB, no border"),
+        (["lr"], "Learning rate", "rate of the optimizer"),
     ]
-    scores = comparison.curves(study)["evaluation"]
+    for columns, title, unit in wanted if len(study.training) else []:
+        yield _figure(out, columns[-1], figures.by_epoch(study.training, columns, title, unit), f"{title}, a line a variant")
+
+
+def _curves(study: comparison.Study, out: Path) -> Iterator[Panel]:
+    """Each score of the saved checkpoints, with bicubic's level."""
+    rows: pd.DataFrame = comparison.curves(study)["evaluation"]
     bicubic = comparison.summary(study)[comparison.BICUBIC]
     bicubic["frechet"] = bicubic[comparison.distance(study)]
-    for metric in [*study.scores, "frechet"]:
-        wanted.append((scores, [metric], f"{tables.label(metric)} of the saved checkpoints", tables.label(metric)))
-    for table, columns, title, unit in wanted:
-        rows = table[table["variant"] != comparison.BICUBIC]
-        if rows.empty:
-            continue
-        name = f"figures/{columns[-1]}.png"
-        figures.save(figures.by_epoch(rows, columns, title, unit, bicubic.get(columns[0])), out / name)
-        yield {"src": name, "title": title}
+    for metric in [*study.scores, "frechet"] if len(rows) else []:
+        label = tables.label(comparison.distance(study) if metric == "frechet" else metric)
+        figure = figures.by_epoch(rows, [metric], f"{label} of the saved checkpoints", label, bicubic.get(metric))
+        yield _figure(out, metric, figure, f"{label} of the saved checkpoints, a line a variant")
 
 
-def example(study: comparison.Study, data: shards.Shards) -> Figure:
+def example(sources: Sources) -> Figure:
     """The first validation picture's most detailed part, from bicubic to HR, in one row."""
-    picture = data.valid[0]
-    place = figures.busiest(picture.hr, min(ZOOM, *picture.hr.shape[:2]))
-    panels = [(variant, _sr(study, variant, picture.name)) for variant in study.variants] + [("HR", picture.hr)]
-    return figures.strip([(name, figures.zoom(image, place, ZOOM, 1)) for name, image in panels])
+    layers, place = _layers(sources, 0)
+    return figures.strip([(name, figures.zoom(image, place, gallery.SIDE, 1)) for name, image in layers.items() if name != "LR"])
 
 
-def _triplets(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
+def _layers(sources: Sources, number: int) -> tuple[dict[str, gallery.Image], tuple[int, int]]:
+    """LR, bicubic, the variants and HR of a validation picture, and where it has the most detail."""
+    picture, study = sources.data.valid[number], sources.study
+    layers = {"LR": gallery.enlarged(picture.lr, sources.data.scale)}
+    layers |= {variant: gallery.sr_of(study, variant, picture.name) for variant in study.variants} | {"HR": picture.hr}
+    return layers, figures.busiest(picture.hr, gallery.SIDE)
+
+
+def _triplets(sources: Sources) -> Iterator[gallery.Row]:
     """For each validation picture the part with the most detail: LR, bicubic, the variants, HR."""
-    for picture in data.valid:
-        place = figures.busiest(picture.hr, min(ZOOM, *picture.hr.shape[:2]))
-        panels = [("LR", _enlarged(picture.lr, data.scale), "nearest neighbour")]
-        for variant in study.variants:
-            panels.append((variant, _sr(study, variant, picture.name), _scores(study, variant, picture.name)))
-        panels.append(("HR", picture.hr, "original"))
-        rows = [
-            _panel(out, f"{picture.name}_{name}_zoom", figures.zoom(image, place, ZOOM, FACTOR), f"{name}: {text}")
-            for name, image, text in panels
-        ]
+    for number, picture in enumerate(sources.data.valid):
+        layers, place = _layers(sources, number)
+        panels = sources.zooms(f"{picture.name}_part", layers, place)
+        scores = {variant: f"{variant}: {_scores(sources.study, variant, picture.name)}" for variant in sources.study.variants}
         yield {
             "title": picture.name,
-            "whole": _panel(out, f"{picture.name}_framed", figures.mark(picture.hr, place, ZOOM), "HR"),
-            "panels": rows,
+            "panels": [{**panel, "caption": scores.get(panel["caption"], panel["caption"])} for panel in panels],
         }
-
-
-def _extremes(study: comparison.Study, data: shards.Shards, out: Path) -> Iterator[dict[str, object]]:
-    """For each variant its best and worst validation picture by SSIM: whole, and the part where it errs most."""
-    pictures = {picture.name: picture for picture in data.valid}
-    if not (names := comparison.whole_scores(study)):
-        return
-    metric = next((name for name in names if name.startswith("ssim")), names[0])
-    for variant in study.params.models:
-        own = study.images[(study.images["variant"] == variant) & (study.images["set"] == "valid")]
-        table = own.sort_values(metric)
-        for kind, row in (("best", table.iloc[-1]), ("worst", table.iloc[0])):
-            picture = pictures[row["image"]]
-            sr = _sr(study, variant, picture.name)
-            error = np.abs(sr.astype(np.int16) - picture.hr).astype(np.uint8)
-            place = figures.busiest(error, min(ZOOM, *error.shape[:2]))
-            name = f"{variant}_{kind}"
-            shown = {"LR": _enlarged(picture.lr, data.scale), "SR": sr, "HR": picture.hr}
-            panels = [_panel(out, f"{name}_{label}", figures.mark(image, place, ZOOM), label) for label, image in shown.items()]
-            for label, image in shown.items():
-                part = figures.zoom(image, place, ZOOM, FACTOR)
-                panels.append(_panel(out, f"{name}_{label}_zoom", part, f"{label}, framed part"))
-            title = f"{variant}, {kind}: {picture.name}, {tables.label(metric)} {tables.number(metric, row[metric])}"
-            yield {"title": title, "panels": panels}
-
-
-def _sr(study: comparison.Study, variant: str, name: str) -> Image:
-    return pictures.read(study.results / variant / f"{name}.png")
 
 
 def _scores(study: comparison.Study, variant: str, name: str) -> str:
@@ -134,10 +137,12 @@ def _scores(study: comparison.Study, variant: str, name: str) -> str:
     return ", ".join(f"{tables.label(metric)} {tables.number(metric, row[metric])}" for metric in metrics)
 
 
-def _enlarged(lr: Image, scale: int) -> Image:
-    return lr.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _panel(out: Path, name: str, picture: Image, caption: str) -> Panel:
-    pictures.write(out / "pictures" / f"{name}.png", picture)
-    return {"src": f"pictures/{name}.png", "caption": caption}
+def _pairs(sources: Sources) -> Iterator[dict[str, Any]]:
+    """Every two variants: the scatter of their scores, and the four pictures."""
+    study, scores = sources.study, comparison.whole_scores(sources.study)
+    for a, b in combinations(study.params.models, 2) if scores else []:
+        valid = study.images[study.images["set"] == "valid"]
+        values = valid.pivot(index="image", columns="variant", values=scores[0])
+        label = tables.label(scores[0])
+        chart = _figure(sources.out, f"{a}_{b}_scatter", figures.scatter(values[a], values[b], label), f"{label} of {a} and {b}")
+        yield {"title": f"{a} and {b}", "scatter": chart, "rows": list(gallery.compared(sources, a, b))}

@@ -60,30 +60,40 @@ def _cell(values: dict[str, Any], name: str) -> str:
     return text + (f" ± {number(name, values[f'{name}_deviation'])}" if f"{name}_deviation" in values else "")
 
 
-def more_tables(study: Study) -> dict[str, list[list[str]]]:
-    """Title -> table: the test sets, the costs, and the differences between every two rows on the validation pictures."""
+def set_tables(study: Study) -> dict[str, list[list[str]]]:
+    """Title -> table of each test set."""
     rows, scores = comparison.summary(study), comparison.whole_scores(study)
-    tables = {
+    return {
         f"{name}, {(study.images['set'] == name).sum() // len(rows)} pictures": [
             ["variant", *(label(score) for score in scores)],
             *([variant, *(number(score, values[name][score]) for score in scores)] for variant, values in rows.items()),
         ]
         for name in study.params.evaluate.sets
     }
-    costs = [variant for variant in study.params.models if "parameters" in rows[variant]]
+
+
+def cost_table(study: Study) -> list[list[str]]:
+    """Parameters, multiply-adds and receptive field of each variant."""
+    rows = comparison.summary(study)
     head = ["variant", "parameters", "multiply-adds for 1280x720 (10^9)", "receptive field (LR pixels)"]
+    keys = ("parameters", "multiply_adds", "receptive_field")
     body = [
-        [name, *(number(key, rows[name].get(key)) for key in ("parameters", "multiply_adds", "receptive_field"))] for name in costs
+        [name, *(number(key, rows[name].get(key)) for key in keys)] for name in study.params.models if "parameters" in rows[name]
     ]
-    tables["Cost"] = [head, *([*line[:3], "everything" if line[3] == "-" else line[3]] for line in body)]
-    if len(rows) > 1 and scores:
-        found = comparison.differences(study)
-        first = found[(found["set"] == "valid") & (found["score"] == scores[0])]
-        lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
-        count = first["pictures"].iloc[0]
-        title = f"Differences on the {count} validation pictures" + " (so few that intervals are rough)" * bool(count < FEW)
-        tables[title] = [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]
-    return tables
+    return [head, *([*line[:3], "everything" if line[3] == "-" else line[3]] for line in body)]
+
+
+def difference_table(study: Study) -> dict[str, list[list[str]]]:
+    """Title -> the differences between every two rows on the validation pictures; nothing where there are no two."""
+    found, scores = comparison.differences(study), comparison.whole_scores(study)
+    if found.empty:
+        return {}
+    first = found[(found["set"] == "valid") & (found["score"] == scores[0])]
+    count = first["pictures"].iloc[0]
+    title = f"Differences on the {count} validation picture{'s' * (count > 1)}"
+    title += " (so few that intervals are rough)" * bool(count < FEW)
+    lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
+    return {title: [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]}
 
 
 def sentence(row: Any) -> str:
@@ -137,9 +147,10 @@ def markdown(study: Study, card: dict[str, Any]) -> str:
     ]
     counts = [f"{len(card[side]['pictures'])} {side}, {card[side]['pixels'] / 1e6:.1f} Mpixel" for side in ("train", "valid")]
     shown = "; ".join(used if len(used) <= 20 else counts)
-    more = "\n\n".join(f"{title}:\n\n{_lines(cells)}" for title, cells in more_tables(study).items())
+    more = {**set_tables(study), "Cost": cost_table(study), **difference_table(study)}
+    added = "\n\n".join(f"{title}:\n\n{_lines(cells)}" for title, cells in more.items())
     pictures = f"Pictures used (height x width, cropped to the scale): {shown}."
-    return f"{verdict(study)}\n\n{_lines(table(study))}\n\n{protocol(study)}\n\n{more}\n\n{pictures}\n"
+    return f"{verdict(study)}\n\n{_lines(table(study))}\n\n{protocol(study)}\n\n{added}\n\n{pictures}\n"
 
 
 def _lines(cells: list[list[str]]) -> str:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline import comparison, config, datacard, figures, report, shards, tables
+from pipeline import comparison, config, datacard, figures, gallery, reference, report, shards, tables
 from pipeline.files import write_csv, write_json, write_text
 from stages import command
 
@@ -11,6 +11,7 @@ from stages import command
 def main(
     data: Path,
     card: Path,
+    crops: Path,
     results: Path,
     training: Path,
     evaluation: Path,
@@ -30,10 +31,9 @@ def main(
     write_csv(differences, comparison.differences(study))
     for name, rows in {**comparison.curves(study), "channels": datacard.channels(facts)}.items():
         write_csv(curves / f"{name}.csv", rows)
-    pictures = shards.load(data)
-    figures.save(report.example(study, pictures), example)
-    report.write_page(study, pictures, page)
-    datacard.write_page(facts, pictures, page)
+    sources = gallery.Sources(study, shards.load(data), reference.load(crops), page)
+    figures.save(report.example(sources), example)
+    report.write_page(sources, facts)
 
 
 if __name__ == "__main__":

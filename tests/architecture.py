@@ -11,13 +11,15 @@ FLOORS = [
     {
         "errors", "files", "config", "sections", "registry", "images", "protocols", "pictures", "card", "page", "resize", "layers",
         "schedule", "state", "pairs", "frechet", "download", "sharing",
+        "published",
     },
     {"models", "metrics", "losses", "optimizers", "sources", "shards"},
     {
         "batches", "run", "failures", "preparation", "testsets", "checkpoint", "inference", "receptive", "cost", "features",
         "perceptual", "reference", "structure", "comparison", "figures",
+        "diagrams", "ablation",
     },
-    {"training", "evaluation", "trained", "tables", "report", "datacard"},
+    {"training", "evaluation", "trained", "tables", "report", "datacard", "gallery", "findings"},
 ]  # fmt: skip
 LEAVES = ("models", "metrics", "losses", "optimizers", "sources")  # folders of leaf files, loaded by name
 BY_NAME = {
