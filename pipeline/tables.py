@@ -89,9 +89,9 @@ def difference_table(study: Study) -> dict[str, list[list[str]]]:
     if found.empty:
         return {}
     first = found[(found["set"] == "valid") & (found["score"] == scores[0])]
-    count = first["pictures"].iloc[0]
+    count = int(first["pictures"].iloc[0])
     title = f"Differences on the {count} validation picture{'s' * (count > 1)}"
-    title += " (so few that intervals are rough)" * bool(count < FEW)
+    title += " (so few that intervals are rough)" * (count < FEW)
     lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
     return {title: [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]}
 
