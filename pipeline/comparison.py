@@ -34,6 +34,12 @@ class Study(NamedTuple):
         return [BICUBIC, *self.params.models]
 
     @property
+    def faces(self) -> list[str]:
+        """The variants, of a group its first alone: what is compared two by two."""
+        groups = {variant.group or name: name for name, variant in reversed(self.params.models.items())}
+        return [name for name in self.params.models if name in groups.values()]
+
+    @property
     def rows(self) -> list[str]:
         """Bicubic, the variants, and each one's ensemble."""
         scored = set(self.evaluation["variant"])
@@ -142,11 +148,28 @@ def differences(study: Study) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def faced(study: Study, found: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Those of `differences` that people read: by one score on the validation pictures, of a group its first variant alone."""
+    behind = {name for name in study.params.models if name not in study.faces}
+    apart = ~(found["a"].str.rstrip("+").isin(behind) | found["b"].str.rstrip("+").isin(behind))
+    return found[(found["set"] == "valid") & (found["score"] == score) & apart]
+
+
 def curves(study: Study) -> dict[str, pd.DataFrame]:
-    """What `dvc plots` draws: a row a variant and epoch, of training and of the saved checkpoints.
+    """What `dvc plots` draws: a row a variant and epoch, of training and of the saved checkpoints, and a row a variant and picture.
 
     The Fréchet distance is called frechet here, whatever its features are, so that its chart need not know them.
     """
     saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].dropna(axis=1).astype({"epoch": int})
     named = {distance(study): "frechet"}
-    return {"training": study.training, "evaluation": saved.drop(columns="checkpoint").rename(columns=named)}
+    evaluation = saved.drop(columns="checkpoint").rename(columns=named)
+    return {"training": study.training, "evaluation": evaluation, "pictures": _pictures(study)}
+
+
+def _pictures(study: Study) -> pd.DataFrame:
+    """A row a variant and validation picture: its first score, and bicubic's."""
+    valid, first = study.images[study.images["set"] == "valid"], whole_scores(study)[:1]
+    columns = {"variant": "variant", "image": "image", **dict.fromkeys(first, "score")}
+    rows = valid[list(columns)].rename(columns=columns)
+    bicubic = rows[rows["variant"] == BICUBIC].drop(columns="variant").rename(columns={"score": "bicubic"})
+    return rows[rows["variant"] != BICUBIC].merge(bicubic, on="image")

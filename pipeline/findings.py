@@ -28,8 +28,7 @@ def pair_sentences(study: Study) -> list[str]:
     found = comparison.differences(study)
     if found.empty:
         return []
-    first = found[(found["set"] == "valid") & (found["score"] == _first(study)[0])]
-    return [tables.sentence(row) for row in first.itertuples()]
+    return [tables.sentence(row) for row in comparison.faced(study, found, _first(study)[0]).itertuples()]
 
 
 def distance_sentences(study: Study) -> list[str]:

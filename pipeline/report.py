@@ -16,6 +16,8 @@ from pipeline.errors import InputError
 from pipeline.files import finite, whole
 from pipeline.gallery import Panel, Sources
 
+EXAMPLES = 6  # pictures that dvc plots shows
+
 
 def write_page(sources: Sources, card: dict[str, Any]) -> None:
     """Write report/index.html with its figures and pictures."""
@@ -29,7 +31,7 @@ def write_page(sources: Sources, card: dict[str, Any]) -> None:
         table=tables.table(study),
         facts=datacard.facts(card),
         data=datacard.panels(card, data, out),
-        models=[{"name": name, "levels": list(_diagrams(study, name, out))} for name in study.params.models],
+        models=list(_models(study, out)),
         cost=tables.cost_table(study),
         training=list(_training(study, out)),
         convergence=table,
@@ -71,15 +73,22 @@ def _figure(out: Path, name: str, figure: Figure, caption: str) -> Panel:
     return {"src": f"figures/{name}.svg", "caption": caption}
 
 
-def _diagrams(study: comparison.Study, variant: str, out: Path) -> Iterator[Panel]:
-    """The whole model, and each block in it."""
-    path = study.results / variant / "structure.json"
-    try:
-        levels = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected what {variant} is made of: {error}; {comparison.rerun(variant)}") from None
-    for number, level in enumerate(levels):
-        yield _figure(out, f"{variant}_level_{number}", diagrams.draw(level), level["title"])
+def _models(study: comparison.Study, out: Path) -> Iterator[dict[str, Any]]:
+    """The diagrams of each model, the whole and each block in it; variants that are built alike share them."""
+    alike: dict[str, list[str]] = {}
+    for variant in study.params.models:
+        path = study.results / variant / "structure.json"
+        try:
+            levels = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected what {variant} is made of: {error}; {comparison.rerun(variant)}") from None
+        alike.setdefault(json.dumps(levels), []).append(variant)
+    for text, variants in alike.items():
+        names = [f"{variants[0]}_level_{number}" for number in range(len(json.loads(text)))]
+        panels = [
+            _figure(out, name, diagrams.draw(level), level["title"]) for name, level in zip(names, json.loads(text), strict=True)
+        ]
+        yield {"name": ", ".join(variants), "levels": panels}
 
 
 def _training(study: comparison.Study, out: Path) -> Iterator[Panel]:
@@ -104,10 +113,16 @@ def _curves(study: comparison.Study, out: Path) -> Iterator[Panel]:
         yield _figure(out, metric, figure, f"{label} of the saved checkpoints, a line a variant")
 
 
-def example(sources: Sources) -> Figure:
-    """The first validation picture's most detailed part, from bicubic to HR, in one row."""
-    layers, place = _layers(sources, 0)
-    return figures.strip([(name, figures.zoom(image, place, gallery.SIDE, 1)) for name, image in layers.items() if name != "LR"])
+def write_examples(sources: Sources, out: Path) -> None:
+    """What the README and `dvc plots` show: the most detailed part of the first pictures, and PSNR against the epoch."""
+    for number, picture in enumerate(sources.data.valid[:EXAMPLES]):
+        layers, place = _layers(sources, number)
+        parts = [(name, figures.zoom(image, place, gallery.SIDE, 1)) for name, image in layers.items() if name != "LR"]
+        figures.save(figures.strip(parts), out / f"{picture.name}.png")
+    study, score = sources.study, sources.study.scores[0]
+    rows: pd.DataFrame = comparison.curves(study)["evaluation"]
+    label, bicubic = tables.label(score), comparison.summary(study)[comparison.BICUBIC]
+    figures.save(figures.by_epoch(rows, [score], f"{label} of the saved checkpoints", label, bicubic[score]), out / "curve.png")
 
 
 def _layers(sources: Sources, number: int) -> tuple[dict[str, gallery.Image], tuple[int, int]]:
@@ -140,7 +155,7 @@ def _scores(study: comparison.Study, variant: str, name: str) -> str:
 def _pairs(sources: Sources) -> Iterator[dict[str, Any]]:
     """Every two variants: the scatter of their scores, and the four pictures."""
     study, scores = sources.study, comparison.whole_scores(sources.study)
-    for a, b in combinations(study.params.models, 2) if scores else []:
+    for a, b in combinations(study.faces, 2) if scores else []:
         valid = study.images[study.images["set"] == "valid"]
         values = valid.pivot(index="image", columns="variant", values=scores[0])
         label = tables.label(scores[0])

@@ -88,7 +88,7 @@ def difference_table(study: Study) -> dict[str, list[list[str]]]:
     found, scores = comparison.differences(study), comparison.whole_scores(study)
     if found.empty:
         return {}
-    first = found[(found["set"] == "valid") & (found["score"] == scores[0])]
+    first = comparison.faced(study, found, scores[0])
     count = int(first["pictures"].iloc[0])
     title = f"Differences on the {count} validation picture{'s' * (count > 1)}"
     title += " (so few that intervals are rough)" * (count < FEW)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline import comparison, config, datacard, figures, gallery, reference, report, shards, tables
+from pipeline import comparison, config, datacard, gallery, reference, report, shards, tables
 from pipeline.files import write_csv, write_json, write_text
 from stages import command
 
@@ -19,7 +19,7 @@ def main(
     table: Path,
     differences: Path,
     curves: Path,
-    example: Path,
+    examples: Path,
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
@@ -32,7 +32,7 @@ def main(
     for name, rows in {**comparison.curves(study), "channels": datacard.channels(facts)}.items():
         write_csv(curves / f"{name}.csv", rows)
     sources = gallery.Sources(study, shards.load(data), reference.load(crops), page)
-    figures.save(report.example(sources), example)
+    report.write_examples(sources, examples)
     report.write_page(sources, facts)
 
 
