@@ -32,9 +32,13 @@ class Ablation(NamedTuple):
 
     @property
     def shown(self) -> bool:
-        """Whether the interval over pictures and, where there is one, the interval over seeds leave zero out, on one side."""
-        lows, highs = zip((self.paired.low, self.paired.high), *([self.seeds] if self.seeds else []), strict=True)
-        return bool(min(lows) > 0 or max(highs) < 0)
+        """Whether zero lies outside the interval over seeds, where there is one, and over pictures, where these are not too few.
+
+        With few pictures and several seeds it is shown for these pictures alone; with few and one seed nothing is.
+        """
+        over = [(self.paired.low, self.paired.high)] if self.pictures >= pairs.FEW else []
+        over += [self.seeds] if self.seeds else []
+        return bool(over) and (min(low for low, _ in over) > 0 or max(high for _, high in over) < 0)
 
 
 def arms(study: comparison.Study) -> list[Arm]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import comparison, tables
+from pipeline import comparison, pairs, tables
 from pipeline.ablation import Ablation, Arm, ablations
 from pipeline.comparison import BICUBIC, Study
 
@@ -71,7 +71,9 @@ def ablation_sentence(one: Ablation, what: str) -> str:
     numbers = f"{one.paired.difference:+.3f} (95 % {_ends((one.paired.low, one.paired.high))} over {one.pictures} pictures"
     numbers += f", {_ends(one.seeds)} over seeds)" if one.seeds else ", one seed a side)"
     winner = one.a if one.paired.difference > 0 else one.b
-    verdict = f"{_value(winner, one.parameter)} is better" if one.shown else "no difference shown"
+    few = one.pictures < pairs.FEW
+    verdict = f"{_value(winner, one.parameter)} is better{' on these pictures' * few}" if one.shown else "no difference shown"
+    verdict = "too few pictures to say" if few and not one.seeds else verdict
     return f"{one.parameter}: {' against '.join(values)}, all else equal: {verdict} in {what}, {numbers}."
 
 

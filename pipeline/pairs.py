@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE, RESAMPLES, SEED = 0.95, 10_000, 0
+FEW = 6  # pictures, below which the bootstrap is too sure of itself, and a sign test shows nothing at 5 %
 
 
 class Paired(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import comparison
+from pipeline import comparison, pairs
 from pipeline.comparison import BICUBIC, Study
 from pipeline.protocols import PROTOCOLS
 
@@ -17,7 +17,6 @@ LABELS = {
     "lpips_alex": "LPIPS 0.1 (AlexNet)",
     "best_epoch": "best epoch",
 }
-FEW = 6  # pictures, below which a sign test shows nothing at 5 % and an interval is rough
 DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
 
 
@@ -91,21 +90,24 @@ def difference_table(study: Study) -> dict[str, list[list[str]]]:
     first = comparison.faced(study, found, scores[0])
     count = int(first["pictures"].iloc[0])
     title = f"Differences on the {count} validation picture{'s' * (count > 1)}"
-    title += " (so few that intervals are rough)" * (count < FEW)
+    title += " (so few that intervals are rough)" * (count < pairs.FEW)
     lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
     return {title: [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]}
 
 
 def sentence(row: Any) -> str:
-    """ "edsr beats srresnet by 0.41 in PSNR (dB), benchmark_y (95 % 0.22 to 0.63), better on 3 of 3 pictures", or no difference."""
+    """ "edsr beats srresnet by 0.41 in PSNR (dB), benchmark_y (95 % 0.22 to 0.63), better on 9 of 9 pictures", or what is so."""
     what, low, high = label(row.score), number(row.score, row.low), number(row.score, row.high)
+    pictures = f"{row.pictures} picture{'s' * (row.pictures > 1)}"
     if not row.shown:
-        return f"{row.a} against {row.b}: no difference shown in {what} (95 % {low} to {high})"
+        return f"{row.a} against {row.b}: no difference shown in {what} (95 % {low} to {high}, {pictures})"
     first, second, wins = (row.a, row.b, row.wins) if row.difference > 0 else (row.b, row.a, row.losses)
     if first == row.b:
         low, high = number(row.score, -row.high), number(row.score, -row.low)
-    by = number(row.score, abs(row.difference))
-    return f"{first} beats {second} by {by} in {what} (95 % {low} to {high}), better on {wins} of {row.pictures} pictures"
+    by = f"by {number(row.score, abs(row.difference))} in {what} (95 % {low} to {high})"
+    if row.pictures < pairs.FEW:
+        return f"{first} is ahead of {second} {by}, on {wins} of {pictures}: too few to say that it is better"
+    return f"{first} beats {second} {by}, better on {wins} of {pictures}"
 
 
 def protocol(study: Study) -> str:

@@ -1,10 +1,17 @@
 """DVC's own commands on the real pipeline: experiments, the queue, differences, charts."""
 
 import json
+import shutil
 from typing import Any
+
+import pytest
+import vl_convert
+import yaml
+from playwright.sync_api import sync_playwright
 
 from tests.repository import Repository, stages_run
 
+CHROMIUM = shutil.which("chromium")
 LOSSES = ("Training loss, L1", "Validation loss, L1", "Validation loss, MSE")
 
 
@@ -60,18 +67,52 @@ def test_plots_show(repository: Repository) -> None:
     }
 
 
-def test_queue_of_two_values(repository: Repository) -> None:
-    """Both run from their own snapshots: the workspace's code, broken after they were queued, is never imported."""
+@pytest.fixture(scope="module")
+def queued(built: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two queued experiments, run while the workspace's code, broken after they were queued, must never be imported."""
+    repository = built.fork(tmp_path_factory.mktemp("queued") / "repo")
     repository.run("dvc", "exp", "run", "--queue", "-S", "models.edsr.lr=1e-3,5e-4")
     repository.append("pipeline/training.py", "\nraise RuntimeError('the workspace was imported')\n")
     repository.run("dvc", "queue", "start")
     status = repository.wait_for_queue()
     assert status.count("Success") == 2, status
-    done = rows(repository)
+    return repository
+
+
+def test_queue_of_two_values(queued: Repository) -> None:
+    done = rows(queued)
     rates = {float(data["params"]["params.yaml"]["data"]["models"]["edsr"]["lr"]) for data in done.values()}
     assert rates == {1e-3, 5e-4}
     assert len({metric(data, "edsr", "psnr_benchmark_y") for data in done.values()}) == 2
     assert len({metric(data, "srresnet", "psnr_benchmark_y") for data in done.values()}) == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
+def test_plots_of_two_experiments_in_a_browser(queued: Repository) -> None:
+    """DVC's page draws every chart and shows every picture of both; its three scripts, of a CDN, come from a wheel here."""
+    queued.run("dvc", "plots", "diff", *rows(queued), "-o", "drawn")
+    vega = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        scripts = "https://cdn.jsdelivr.net/npm/"
+        page.route(
+            f"{scripts}**",
+            lambda route: route.fulfill(content_type="text/javascript", body=vega if "embed" in route.request.url else ""),
+        )
+        page.goto(f"file://{queued.root}/drawn/index.html")
+        charts = (
+            len(yaml.safe_load((queued.root / "dvc.yaml").read_text(encoding="utf-8"))["plots"]) - 1
+        )  # one is a folder of pictures
+        page.wait_for_function(f"document.querySelectorAll('.vega-embed svg.marks').length === {charts}")
+        marks = ":is(.mark-line, .mark-symbol, .mark-rect) path"
+        empty = f"[...document.querySelectorAll('svg.marks')].filter(chart => !chart.querySelector('{marks}')).length"
+        assert page.evaluate(empty) == 0
+        assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).length") == 0
+        assert page.locator("img").count() == 2 * len(list((queued.root / "metrics" / "figures").glob("*.png")))
+    assert [text for text in said if "version" not in text] == []  # the wheel's Vega is newer than the charts' schema
 
 
 def test_temporary_run_leaves_the_workspace_alone(repository: Repository) -> None:
