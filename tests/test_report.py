@@ -287,6 +287,14 @@ def test_missing_results_name_file_and_stage(built: Repository, tmp_path: Path) 
         comparison.load(config.load(root / "params.yaml"), tmp_path, root / "metrics/evaluate", root / "results")
 
 
+def test_names_of_digits_stay_names(tmp_path: Path) -> None:
+    """DIV2K's pictures are called 0801, and somebody's NA."""
+    (tmp_path / "images.csv").write_text("set,image,psnr_study\nvalid,0801,30.5\nvalid,NA,inf\n", encoding="utf-8")
+    table = comparison._read(tmp_path / "images.csv", "edsr", "evaluate", ["image"])
+    assert table["image"].tolist() == ["0801", "NA"]
+    assert table["psnr_study"].tolist() == [30.5, float("inf")]
+
+
 def test_busiest_window_and_zoom(photo: Callable[[str], NDArray[np.uint8]]) -> None:
     picture = np.full((60, 80, 3), 128, np.uint8)
     picture[30:50, 40:60] = photo("chelsea")[100:120, 150:170]

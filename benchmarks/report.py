@@ -1,0 +1,119 @@
+"""What compare takes: seconds and memory for made results, and the weight of its page.
+
+python -m benchmarks.report [--quick]
+
+--quick: three pictures of 640x424 and three variants, as the default run has. Without it also 100 pictures of 2040x1356 and eight
+variants. The SR pictures are the HR ones with noise, the scores random: none of it is a result.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import typer
+import yaml
+
+from benchmarks import corpus
+from pipeline import evaluation, files, pictures, preparation, reference, resize, structure
+
+ROOT = Path(__file__).parent.parent
+CROPS, CROP = 32, 96
+
+
+def params(variants: int) -> dict[str, object]:
+    """params.yaml with as many copies of its EDSR."""
+    found: dict[str, object] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    edsr = found["models"]["edsr"]  # type: ignore[index]
+    return {**found, "models": {f"edsr_{number}": {**edsr, "width": 8 + number} for number in range(variants)}}
+
+
+def lay(folder: Path, count: int, size: tuple[int, int], variants: int) -> None:
+    """All that compare reads, below `folder`."""
+    rng, settings = np.random.default_rng(0), params(variants)
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    corpus.lay(folder / "raw", corpus.MPIXEL)
+    source = pictures.read(folder / "raw" / "train_hr" / "retina.png")
+    hr = np.tile(source, (2, 2, 1))[: size[0], : size[1]]
+    for path in (folder / "raw" / "valid_hr").iterdir():
+        path.unlink()
+    pictures.write(folder / "raw" / "valid_hr" / "0000.png", hr)
+    for number in range(1, count):
+        os.link(folder / "raw" / "valid_hr" / "0000.png", folder / "raw" / "valid_hr" / f"{number:04d}.png")
+    card = preparation.prepare(folder / "raw", folder / "shards", 4, 192, "bicubic", {"source": "photos"})
+    files.write_json(folder / "dataset.json", card)
+    crops = np.stack([hr[:CROP, :CROP]] * (count * CROPS))
+    reference.save(folder / "reference", reference.Reference(crops, crops[:, ::4, ::4], np.zeros((1, 1), np.float32)))
+    scores = [f"{metric}_{protocol}" for protocol in ("benchmark_y", "ntire_rgb") for metric in ("psnr", "ssim")]
+    sr = np.clip(hr + rng.normal(0, 6, hr.shape), 0, 255).astype(np.uint8)
+    names = [f"{number:04d}" for number in range(count)]
+    for name in ["bicubic", *settings["models"]]:  # type: ignore[misc]
+        images = pd.DataFrame({score: rng.normal(30, 1, count) for score in scores}).assign(set="valid", image=names)
+        crop_scores = pd.DataFrame({f"{metric}_study": rng.normal(30, 1, len(crops)) for metric in ("psnr", "ssim")})
+        means = {
+            **images[scores].mean(),
+            **crop_scores.mean(),
+            "fd_made": 9.0,
+            "fd_made_low": 8.0,
+            "fd_made_high": 10.0,
+            "kid_made": 0.5,
+        }
+        rows = [{"checkpoint": "bicubic", **means}]
+        if name != "bicubic":
+            rows = [
+                {"checkpoint": one, "epoch": epoch, **means} for one, epoch in (("epoch_010", 10), ("epoch_050", 50), ("best", 50))
+            ]
+            history = pd.DataFrame(
+                {key: rng.uniform(0.01, 0.02, 50) for key in ("lr", "train_l1", "train_mse", "valid_l1", "valid_mse", "valid_psnr")}
+            )
+            files.write_csv(folder / "training" / f"{name}.csv", history.assign(epoch=range(1, 51)))
+            config = {"blocks": 16, "width": 16, "residual_scale": 0.1, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+            files.write_json(folder / "results" / name / "structure.json", structure.of("edsr", config, 4))
+        result = evaluation.Result({}, images, crop_scores.assign(image=np.repeat(names, CROPS)), crops)
+        evaluation.write(
+            rows,
+            {str(rows[-1]["checkpoint"]): result},
+            folder / f"{name}.json",
+            folder / "evaluation" / f"{name}.csv",
+            folder / "results" / name,
+        )
+        pictures.write(folder / "results" / name / "0000.png", resize.crop_to_multiple(sr, 4))
+        for other in names[1:]:
+            os.link(folder / "results" / name / "0000.png", folder / "results" / name / f"{other}.png")
+
+
+def compare(folder: Path) -> dict[str, float]:
+    inputs = [str(folder / name) for name in ("shards", "dataset.json", "reference", "results", "training", "evaluation")]
+    outputs = [
+        str(folder / "out" / name) for name in ("summary.json", "results.md", "differences.csv", "curves", "figures", "report")
+    ]
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "stages.compare", *inputs, *outputs, "--params", str(folder / "params.yaml")], check=True, cwd=ROOT
+    )
+    seconds = time.perf_counter() - began
+    page = sum(path.stat().st_size for path in (folder / "out" / "report").rglob("*") if path.is_file())
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"compare: {seconds:.1f} s, at most {memory:.0f} MiB, page {page / 2**20:.1f} MiB")
+    return {"seconds": seconds, "peak_mib": memory, "page_mib": page / 2**20}
+
+
+def main(quick: bool = False) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        lay(Path(name), 3, (424, 640), 3)
+        result = compare(Path(name))
+    if not quick:
+        with tempfile.TemporaryDirectory() as name:
+            lay(Path(name), 100, (1356, 2040), 8)
+            result |= {f"{key}_100x8": value for key, value in compare(Path(name)).items()}
+    print(json.dumps({key: round(value, 2) for key, value in result.items()}))
+
+
+if __name__ == "__main__":
+    typer.run(main)
