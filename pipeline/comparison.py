@@ -82,7 +82,7 @@ def rerun(variant: str, stage: str = "evaluate") -> str:
 
 def _read(path: Path, variant: str, stage: str, columns: list[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, converters={"image": str, "set": str})  # "0801" and "NA" are names
+        table = pd.read_csv(path, dtype={"image": str, "set": str}, keep_default_na=False, na_values=[""])  # "0801", "NA": names
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         found = "none" if isinstance(error, FileNotFoundError | pd.errors.EmptyDataError) else str(error).splitlines()[0]
         raise InputError(f"{path}: expected the results of {variant}, found {found}; {rerun(variant, stage)}") from None
