@@ -13,6 +13,7 @@ from tests.repository import Repository
 VARIANTS = ("srresnet", "edsr", "edsr_mse")
 TRAIN = {f"train@{name}" for name in VARIANTS}
 EVALUATE = {f"evaluate@{name}" for name in VARIANTS}
+RESULTS = {"images.csv", "crops.csv", "crops.npy", "structure.json", "chelsea.png", "rocket.png"}
 ALL = {"fetch", "prepare", "reference", "sets", "bicubic", "compare"} | TRAIN | EVALUATE
 
 
@@ -77,7 +78,7 @@ def test_variant_added(repository: Repository) -> None:
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")}
     assert ran == {"train@small", "evaluate@small", "compare"}
     assert "psnr_benchmark_y" in summary(repository)["small"]
-    assert (repository.root / "report" / "pictures" / "small_best_SR.png").exists()
+    assert (repository.root / "report" / "parts" / "small_best_SR.png").exists()
 
 
 def test_variant_removed(repository: Repository, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_evaluation_on_two_processes(repository: Repository, tmp_path: Path) -> 
     for processes in (1, 2):
         assert not (done := stage(tmp_path / str(processes), processes)).returncode, done.stdout
     one, two = ({path.relative_to(out): path.read_bytes() for path in out.rglob("*.*")} for out in (tmp_path / "1", tmp_path / "2"))
-    assert len(one) == 2 + 1 + 2
+    assert {path.name for path in one} == {"scores.json", "curve.csv", *RESULTS}
     assert one == two
     assert one[Path("scores.json")] == (repository.root / "metrics" / "edsr.json").read_bytes()
     failed = stage(tmp_path / "no", 2, reference="data/none")
