@@ -8,7 +8,6 @@ variants. The SR pictures are the HR ones with noise, the scores random: none of
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,13 @@ from pipeline import evaluation, files, pictures, preparation, reference, resize
 
 ROOT = Path(__file__).parent.parent
 CROPS, CROP = 32, 96
+# The stage in a process of its own, and the peak that the kernel counted for it alone: "VmHWM: 123456 kB".
+MEASURED = """
+import atexit, pathlib
+atexit.register(lambda: print(next(line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)))
+import runpy
+runpy.run_module("stages.compare", run_name="__main__")
+"""
 
 
 def params(variants: int) -> dict[str, object]:
@@ -93,13 +99,11 @@ def compare(folder: Path) -> dict[str, float]:
     outputs = [
         str(folder / "out" / name) for name in ("summary.json", "results.md", "differences.csv", "curves", "figures", "report")
     ]
+    command = [sys.executable, "-c", MEASURED, *inputs, *outputs, "--params", str(folder / "params.yaml")]
     began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "stages.compare", *inputs, *outputs, "--params", str(folder / "params.yaml")], check=True, cwd=ROOT
-    )
-    seconds = time.perf_counter() - began
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    seconds, memory = time.perf_counter() - began, int(done.stdout.split()[-2]) / 1024
     page = sum(path.stat().st_size for path in (folder / "out" / "report").rglob("*") if path.is_file())
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"compare: {seconds:.1f} s, at most {memory:.0f} MiB, page {page / 2**20:.1f} MiB")
     return {"seconds": seconds, "peak_mib": memory, "page_mib": page / 2**20}
 

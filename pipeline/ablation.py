@@ -5,9 +5,10 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from pipeline import comparison, pairs
+from pipeline.config import Train
 
 SAME = ("group", "seed")  # what tells variants of one arm apart
 
@@ -43,21 +44,24 @@ class Ablation(NamedTuple):
 
 def arms(study: comparison.Study) -> list[Arm]:
     """One arm a group whose members' settings are equal but for the seed; every other variant is an arm of its own."""
-    found: dict[tuple[str, str], Arm] = {}
+    found: list[Arm] = []
     for name, variant in study.params.models.items():
-        own = variant.model_dump(exclude={*SAME, "train"}) | {f"train.{key}": value for key, value in variant.train.items()}
-        shared = {f"train.{key}": value for key, value in study.params.train.model_dump().items()}
-        settings = shared | own
+        train = Train(**{**study.params.train.model_dump(), **variant.train}).model_dump()
+        own = variant.model_dump(exclude={*SAME, "train"}) | {f"train.{key}": value for key, value in train.items()}
+        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in own.items()}
         label = variant.group or name
-        arm = found.setdefault((label, repr(sorted(settings.items()))), Arm(label, [], settings))
-        arm.members.append(name)
-    return list(found.values())
+        alike = (arm for arm in found if variant.group and (arm.name, arm.settings) == (label, settings))
+        if arm := next(alike, None):
+            arm.members.append(name)
+        else:
+            found.append(Arm(label, [name], settings))
+    return found
 
 
 def ablations(study: comparison.Study, score: str) -> Iterator[Ablation]:
     """Every two arms that differ in exactly one parameter, by a score made picture by picture; an arm's is its members' mean."""
     valid = study.images[study.images["set"] == "valid"]
-    values = valid.pivot(index="image", columns="variant", values=score) * (-1 if score == comparison.LPIPS else 1)
+    values = valid.pivot(index="image", columns="variant", values=score) * comparison.sign(score)
     for a, b in combinations(arms(study), 2):
         keys = [key for key in a.settings | b.settings if a.settings.get(key) != b.settings.get(key)]
         if len(keys) == 1:
@@ -70,7 +74,9 @@ def _over_seeds(a: Any, b: Any) -> tuple[float, float] | None:
     """Welch's 95 % interval of the difference of two means (Welch, Biometrika 1947); None below two seeds a side."""
     if min(len(a), len(b)) < 2 or not np.isfinite([*a, *b]).all():
         return None
-    if np.ptp(a) == np.ptp(b) == 0:
-        return float(a[0] - b[0]), float(a[0] - b[0])
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(pairs.CONFIDENCE)
-    return float(interval.low), float(interval.high)
+    difference, (u, v) = float(np.mean(a) - np.mean(b)), (float(np.var(side, ddof=1) / len(side)) for side in (a, b))
+    if u + v == 0:
+        return difference, difference
+    freedom = (u + v) ** 2 / (u**2 / (len(a) - 1) + v**2 / (len(b) - 1))
+    half = float(special.stdtrit(freedom, (1 + pairs.CONFIDENCE) / 2)) * (u + v) ** 0.5
+    return difference - half, difference + half

@@ -36,7 +36,8 @@ class Study(NamedTuple):
     @property
     def faces(self) -> list[str]:
         """The variants, of a group its first alone: what is compared two by two."""
-        groups = {variant.group or name: name for name, variant in reversed(self.params.models.items())}
+        every = reversed(self.params.models.items())
+        groups = {(variant.group is None, variant.group or name): name for name, variant in every}
         return [name for name in self.params.models if name in groups.values()]
 
     @property
@@ -132,6 +133,11 @@ def whole_scores(study: Study) -> list[str]:
     return [name for name in study.scores if name in study.images]
 
 
+def sign(score: str) -> int:
+    """1 where more is better, -1 where less is."""
+    return -1 if score == LPIPS else 1
+
+
 def differences(study: Study) -> pd.DataFrame:
     """Every two rows on every set by every score made picture by picture: what `pairs.compare` finds.
 
@@ -140,7 +146,7 @@ def differences(study: Study) -> pd.DataFrame:
     found = []
     for set_name, members in study.images.groupby("set", sort=False):
         for score in whole_scores(study):
-            values = members.pivot(index="image", columns="variant", values=score) * (-1 if score == LPIPS else 1)
+            values = members.pivot(index="image", columns="variant", values=score) * sign(score)
             for a, b in combinations(study.rows[::-1], 2):
                 paired = pairs.compare(values[a].to_numpy(), values[b].to_numpy())
                 about = {"set": set_name, "score": score, "a": a, "b": b, "pictures": len(values)}
@@ -160,7 +166,8 @@ def curves(study: Study) -> dict[str, pd.DataFrame]:
 
     The Fréchet distance is called frechet here, whatever its features are, so that its chart need not know them.
     """
-    saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].dropna(axis=1).astype({"epoch": int})
+    saved = study.evaluation[study.evaluation["checkpoint"].str.startswith("epoch_")].dropna(axis=1)
+    saved = saved.astype({"epoch": int}) if len(saved) else saved
     named = {distance(study): "frechet"}
     evaluation = saved.drop(columns="checkpoint").rename(columns=named)
     return {"training": study.training, "evaluation": evaluation, "pictures": _pictures(study)}
@@ -170,6 +177,6 @@ def _pictures(study: Study) -> pd.DataFrame:
     """A row a variant and validation picture: its first score, and bicubic's."""
     valid, first = study.images[study.images["set"] == "valid"], whole_scores(study)[:1]
     columns = {"variant": "variant", "image": "image", **dict.fromkeys(first, "score")}
-    rows = valid[list(columns)].rename(columns=columns)
+    rows = valid[list(columns)].rename(columns=columns).reindex(columns=["variant", "image", "score"])
     bicubic = rows[rows["variant"] == BICUBIC].drop(columns="variant").rename(columns={"score": "bicubic"})
     return rows[rows["variant"] != BICUBIC].merge(bicubic, on="image")

@@ -32,8 +32,8 @@ def by_epoch(table: pd.DataFrame, columns: list[str], title: str, unit: str, bas
 
     The second column, if any, is dashed; `baseline` is bicubic's level.
     """
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.add_axes((0.14, 0.13, 0.84, 0.78))  # fixed: to fit a layout to its texts takes as long as to draw it
     for number, (variant, rows) in enumerate(table.groupby("variant", sort=False)):
         for column, style in zip(columns, ("-", "--"), strict=False):
             label = f"{variant}, {column.split('_')[0]}" if len(columns) > 1 else str(variant)
@@ -58,26 +58,16 @@ def busiest(hr: Image, side: int) -> tuple[int, int]:
     return int(top), int(left)
 
 
-def zoom(image: Image, place: tuple[int, int], side: int, factor: int) -> Image:
-    """A window of a picture, each pixel repeated `factor` times."""
+def window(image: Image, place: tuple[int, int], side: int) -> Image:
+    """A part of a picture, (side, side) or less where the picture ends."""
     top, left = place
-    window = image[top : top + side, left : left + side]
-    return window.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def mark(image: Image, place: tuple[int, int], side: int) -> Image:
-    """A copy of a picture with the window framed."""
-    framed = image.copy()
-    top, left = place
-    bottom, right = top + side - 1, left + side - 1
-    for line in (np.s_[top : bottom + 1, [left, right]], np.s_[[top, bottom], left : right + 1]):
-        framed[line] = (255, 210, 0)
-    return framed
+    return image[top : top + side, left : left + side]
 
 
 def strip(panels: list[tuple[str, Image]]) -> Figure:
     """Pictures of one size in a row, each with its label above it."""
-    figure = Figure(figsize=(2.4 * len(panels), 2.8), layout="constrained")
+    figure = Figure(figsize=(2.4 * len(panels), 2.8))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.88, wspace=0.04)
     for number, (label, image) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         axes.imshow(image, interpolation="nearest")
@@ -88,8 +78,8 @@ def strip(panels: list[tuple[str, Image]]) -> Figure:
 
 def bars(table: pd.DataFrame) -> Figure:
     """Mean of each channel as a bar with its deviation as a line; columns channel, mean, deviation in [0, 1]."""
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6.4, 3.2))
+    axes = figure.add_axes((0.1, 0.12, 0.88, 0.78))
     colors = [channel.split()[-1] for channel in table["channel"]]
     axes.bar(table["channel"], table["mean"], yerr=table["deviation"], color=colors, alpha=0.6, capsize=4)
     axes.set(title="Mean and deviation of each channel", ylabel="value in [0, 1]")
@@ -99,7 +89,8 @@ def bars(table: pd.DataFrame) -> Figure:
 
 def sizes(train: list[tuple[int, int]], valid: list[tuple[int, int]]) -> Figure:
     """Histograms of the heights and of the widths of the pictures of both sides."""
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.2))
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.16, top=0.88, wspace=0.25)
     for number, what in enumerate(("height", "width")):
         axes = figure.add_subplot(1, 2, number + 1)
         axes.hist([[size[number] for size in side] for side in (train, valid)], bins=12, label=["train", "valid"], stacked=True)
@@ -110,8 +101,8 @@ def sizes(train: list[tuple[int, int]], valid: list[tuple[int, int]]) -> Figure:
 
 def scatter(x: pd.Series, y: pd.Series, label: str) -> Figure:
     """A point a picture: two variants' scores against each other; above the diagonal the second is better (less, for LPIPS)."""
-    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(4.2, 4.2))
+    axes = figure.add_axes((0.17, 0.12, 0.79, 0.79))
     axes.plot(x, y, "o", markersize=5, alpha=0.7)
     ends = [values[np.isfinite(values)] for values in (x, y)]
     low, high = (float(pick(pick(end, default=0.0) for end in ends)) for pick in (min, max))

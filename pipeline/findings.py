@@ -12,15 +12,11 @@ from pipeline.comparison import BICUBIC, Study
 def findings(study: Study) -> list[str]:
     """The order, every pair, the distance of features, training, and each parameter that two variants differ in."""
     found = [tables.verdict(study), *pair_sentences(study), *distance_sentences(study), *convergence(study)[1]]
-    return found + [ablation_sentence(one, tables.label(_first(study)[0])) for one in _ablations(study)]
+    return found + [ablation_sentence(one, score) for score in _first(study) for one in ablations(study, score)]
 
 
 def _first(study: Study) -> list[str]:
     return comparison.whole_scores(study)[:1]
-
-
-def _ablations(study: Study) -> list[Ablation]:
-    return [one for score in _first(study) for one in ablations(study, score)]
 
 
 def pair_sentences(study: Study) -> list[str]:
@@ -65,16 +61,21 @@ def convergence(study: Study) -> tuple[list[list[str]], list[str]]:
     return lines, [f"The validation PSNR that all reach ({level:.2f} dB on the crops of training) is reached by {seen}."]
 
 
-def ablation_sentence(one: Ablation, what: str) -> str:
+def ablation_sentence(one: Ablation, score: str) -> str:
     """ "loss: l1 (edsr) against mse (edsr_mse), all else equal: no difference shown ..."."""
     values = (f"{_value(arm, one.parameter)} ({_arm(arm)})" for arm in (one.a, one.b))
-    numbers = f"{one.paired.difference:+.3f} (95 % {_ends((one.paired.low, one.paired.high))} over {one.pictures} pictures"
-    numbers += f", {_ends(one.seeds)} over seeds)" if one.seeds else ", one seed a side)"
-    winner = one.a if one.paired.difference > 0 else one.b
-    few = one.pictures < pairs.FEW
-    verdict = f"{_value(winner, one.parameter)} is better{' on these pictures' * few}" if one.shown else "no difference shown"
-    verdict = "too few pictures to say" if few and not one.seeds else verdict
-    return f"{one.parameter}: {' against '.join(values)}, all else equal: {verdict} in {what}, {numbers}."
+    numbers = (
+        f"{tables.signed(score, one.paired.difference)} (95 % {_ends(score, (one.paired.low, one.paired.high))} over {one.pictures}"
+    )
+    numbers += f" pictures, {_ends(score, one.seeds)} over seeds)" if one.seeds else " pictures, one seed a side)"
+    return f"{one.parameter}: {' against '.join(values)}, all else equal: {_said(one)} in {tables.label(score)}, {numbers}."
+
+
+def _said(one: Ablation) -> str:
+    winner, few = one.a if one.paired.difference > 0 else one.b, one.pictures < pairs.FEW
+    if few and not one.seeds:
+        return "too few pictures to say"
+    return f"{_value(winner, one.parameter)} is better{' on these pictures' * few}" if one.shown else "no difference shown"
 
 
 def _value(arm: Arm, parameter: str) -> Any:
@@ -85,18 +86,19 @@ def _arm(arm: Arm) -> str:
     return arm.name if len(arm.members) == 1 else f"{arm.name}, {len(arm.members)} seeds"
 
 
+def _ends(score: str, interval: tuple[float, float]) -> str:
+    return " to ".join(tables.signed(score, end) for end in interval)
+
+
 def ablation_table(study: Study) -> list[list[str]]:
     """A row a pair of arms that differ in one parameter; without any, nothing."""
-    lines = [["parameter", "a", "b", "a - b", "95 % over pictures", "95 % over seeds", "shown"]]
-    for one in _ablations(study):
-        sides = [f"{_value(arm, one.parameter)} ({_arm(arm)})" for arm in (one.a, one.b)]
-        over = [_ends((one.paired.low, one.paired.high)), _ends(one.seeds) if one.seeds else "one seed a side"]
-        lines.append([one.parameter, *sides, f"{one.paired.difference:+.3f}", *over, "yes" if one.shown else "no"])
+    lines = [["parameter", "a", "b", "a - b", "95 % over pictures", "95 % over seeds", "what they say"]]
+    for score in _first(study):
+        for one in ablations(study, score):
+            sides = [f"{_value(arm, one.parameter)} ({_arm(arm)})" for arm in (one.a, one.b)]
+            over = [_ends(score, (one.paired.low, one.paired.high)), _ends(score, one.seeds) if one.seeds else "one seed a side"]
+            lines.append([one.parameter, *sides, tables.signed(score, one.paired.difference), *over, _said(one)])
     return lines if len(lines) > 1 else []
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    return " to ".join(f"{end:+.3f}" for end in interval)
 
 
 def checkpoints(study: Study) -> list[list[str]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pipeline.reference import Reference
 Image = NDArray[np.uint8]
 Panel = dict[str, str]
 Row = dict[str, Any]  # title, and panels or, where there is nothing to show, none
+BEYOND = 1e3  # what an infinite gain counts as
 SIDE = 80  # of a zoomed part, HR pixels
 CAPTIONS = {"error": "|SR - HR|, 4 times as bright"}
 
@@ -31,11 +33,11 @@ class Sources(NamedTuple):
 
     def panel(self, name: str, image: Image, caption: str) -> Panel:
         pictures.write(self.out / "parts" / f"{name}.png", image)
-        return {"src": f"parts/{name}.png", "caption": caption}
+        return {"src": quote(f"parts/{name}.png"), "caption": caption}
 
     def zooms(self, name: str, layers: dict[str, Image], place: tuple[int, int]) -> list[Panel]:
         """The same part of several pictures of one size."""
-        return self.panels(name, {label: figures.zoom(image, place, SIDE, 1) for label, image in layers.items()})
+        return self.panels(name, {label: figures.window(image, place, SIDE) for label, image in layers.items()})
 
     def panels(self, name: str, layers: dict[str, Image]) -> list[Panel]:
         return [self.panel(f"{name}_{label}", image, CAPTIONS.get(label, label)) for label, image in layers.items()]
@@ -75,12 +77,16 @@ def seen(sources: Sources) -> Iterator[Row]:
         for kind, last in (("best", -1), ("worst", 0)):
             if (score := _preferred(comparison.whole_scores(study))) is not None:
                 own = _of(study.images, variant)
-                row = own[own["set"] == "valid"].sort_values(score, kind="stable").iloc[last]
+                row = _from_worst_to_best(own[own["set"] == "valid"], score).iloc[last]
                 yield _picture(sources, variant, kind, row, score)
         for kind, last in (("best", -1), ("worst", 0)):
             if (score := _preferred([name for name in study.crops if name in study.scores])) is not None:
-                own = _of(study.crops, variant).reset_index(drop=True).sort_values(score, kind="stable")
-                yield _crop(sources, variant, kind, own.iloc[last], score)
+                row = _from_worst_to_best(_of(study.crops, variant).reset_index(drop=True), score).iloc[last]
+                yield _crop(sources, variant, kind, row, score)
+
+
+def _from_worst_to_best(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    return table.sort_values(score, ascending=comparison.sign(score) > 0, kind="stable")
 
 
 def _of(table: pd.DataFrame, variant: str) -> pd.DataFrame:
@@ -106,7 +112,7 @@ def _picture(sources: Sources, variant: str, kind: str, row: Any, score: str) ->
         "width": min(SIDE, width) / width,
     }
     whole = {
-        "src": f"pictures/{picture.name}_{variant}.png",
+        "src": quote(f"pictures/{variant}/{picture.name}.png"),
         "caption": f"{variant}, whole; the frame is what follows",
         "frame": frame,
     }
@@ -135,9 +141,9 @@ def compared(sources: Sources, a: str, b: str) -> Iterator[Row]:
     """
     study, score = sources.study, comparison.whole_scores(sources.study)[0]
     valid = study.images[study.images["set"] == "valid"]
-    table = valid.pivot(index="image", columns="variant", values=score) * (-1 if score == comparison.LPIPS else 1)
+    table = valid.pivot(index="image", columns="variant", values=score) * comparison.sign(score)
     with np.errstate(invalid="ignore"):
-        gains = table[[a, b]].sub(table[BICUBIC], axis=0).fillna(0.0)
+        gains = table[[a, b]].sub(table[BICUBIC], axis=0).fillna(0.0).clip(-BEYOND, BEYOND)
     well = float(np.median(gains))
     over = gains - well
     margins = {
@@ -146,11 +152,11 @@ def compared(sources: Sources, a: str, b: str) -> Iterator[Row]:
         f"only {a} does well": pd.concat([over[a], -over[b]], axis=1).min(axis=1),
         f"only {b} does well": pd.concat([over[b], -over[a]], axis=1).min(axis=1),
     }
-    limit = f"well: at least {tables.number(score, well)} above bicubic in {tables.label(score)}, the median of both"
+    limit = f"well: at least {tables.signed(score, well)} above bicubic in {tables.label(score)}, the median of both"
     for number, (kind, margin) in enumerate(margins.items()):
         at = int(margin.to_numpy().argmax())
         name, found = str(margin.index[at]), margin.iloc[at]
-        numbers = ", ".join(f"{one} {gains[one].iloc[at]:+.3f}" for one in (a, b))
+        numbers = ", ".join(f"{one} {tables.signed(score, gains[one].iloc[at])}" for one in (a, b))
         if found > 0 or (number == 0 and found == 0):
             panels = _parts(sources, a, b, name, f"{a}_{b}_{number}")
             yield {"title": f"{kind}: {name} ({numbers} on bicubic; {limit})", "panels": panels}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import features, shards
+from pipeline import shards
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
 
@@ -23,6 +23,8 @@ class Reference(NamedTuple):
 
 def make(data: shards.Shards, settings: Evaluate, seed: int) -> Reference:
     """The fixed validation crops and their features, computed once for all variants."""
+    from pipeline import features  # who only reads them needs no network
+
     hr, lr = shards.crops(data, settings.crop, settings.crops_per_image, seed)
     return Reference(hr, lr, features.extract(features.load(settings.frechet), hr))
 

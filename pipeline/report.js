@@ -1,5 +1,6 @@
 // "Look closely": two layers of one picture under a slider, zoom and pan in step, a gallery that sorts, and a link to every state.
 const study = JSON.parse(document.getElementById("study").textContent);
+const number = value => value === "inf" ? Infinity : value === "-inf" ? -Infinity : Number(value);
 const at = id => document.getElementById(id);
 const stage = at("stage"), over = at("over"), under = at("under");
 const first = {picture: study.pictures[0].name, left: study.layers[0], right: study.layers.at(-1), split: "50", zoom: "1", x: "0", y: "0",
@@ -16,9 +17,9 @@ function order() {
     if (state.sort === "name") return 0;
     if (state.sort === "difference") {
       const of = layer => (picture.scores[layer] ?? {})[study.metrics[0]];
-      return Number(of(state.right)) - Number(of(state.left)) || 0;
+      return number(of(state.right)) - number(of(state.left)) || 0;
     }
-    return Number(score(state.left) ?? score(state.right)) || 0;
+    return number(score(state.left) ?? score(state.right)) || 0;
   };
   return [...study.pictures].sort((a, b) => key(a) - key(b));
 }
@@ -35,7 +36,7 @@ function draw() {
   over.parentElement.style.clipPath = `inset(0 ${100 - state.split}% 0 0)`;
   stage.style.setProperty("--split", `${state.split}%`);
   for (const id of ["picture", "split", "zoom", "sort"]) at(id).value = state[id];
-  const text = layer => Object.entries(picture.scores[layer] ?? {}).map(([name, value]) => `${name} ${Number(value).toFixed(4)}`).join(", ");
+  const text = layer => Object.entries(picture.scores[layer] ?? {}).map(([name, value]) => `${name} ${number(value).toFixed(4)}`).join(", ");
   at("said").textContent = [state.left, state.right].map(layer => `${layer}: ${text(layer) || "original"}`).join(" | ");
   at("gallery").replaceChildren(...order().map(one => {
     const button = document.createElement("button");

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,7 @@ def write_page(sources: Sources, card: dict[str, Any]) -> None:
         published=published,
         look=look(sources),
         side=gallery.SIDE,
+        scored=bool(comparison.whole_scores(study)),
     )
 
 
@@ -56,12 +58,12 @@ def look(sources: Sources) -> dict[str, Any]:
     scores, valid = comparison.whole_scores(study), study.images[study.images["set"] == "valid"]
     shown = []
     for picture in sources.data.valid:
-        files = {name: f"pictures/{picture.name}_{name}.png" for name in (*study.variants, "HR")}
+        files = {name: quote(f"pictures/{name}/{picture.name}.png") for name in (*study.variants, "HR")}
         for variant in study.variants:
             gallery.sr_of(study, variant, picture.name)  # is it there, and whole?
-            with whole(folder / f"{picture.name}_{variant}.png") as temporary:
+            with whole(folder / variant / f"{picture.name}.png") as temporary:
                 shutil.copyfile(study.results / variant / f"{picture.name}.png", temporary)
-        pictures.write(folder / f"{picture.name}_HR.png", np.asarray(picture.hr))
+        pictures.write(folder / "HR" / f"{picture.name}.png", np.asarray(picture.hr))
         own = valid[valid["image"] == picture.name].set_index("variant")
         values = {variant: finite(own.loc[variant, scores].to_dict()) for variant in study.variants}
         shown.append({"name": picture.name, "layers": files, "scores": values})
@@ -117,7 +119,7 @@ def write_examples(sources: Sources, out: Path) -> None:
     """What the README and `dvc plots` show: the most detailed part of the first pictures, and PSNR against the epoch."""
     for number, picture in enumerate(sources.data.valid[:EXAMPLES]):
         layers, place = _layers(sources, number)
-        parts = [(name, figures.zoom(image, place, gallery.SIDE, 1)) for name, image in layers.items() if name != "LR"]
+        parts = [(name, figures.window(image, place, gallery.SIDE)) for name, image in layers.items() if name != "LR"]
         figures.save(figures.strip(parts), out / f"{picture.name}.png")
     study, score = sources.study, sources.study.scores[0]
     rows: pd.DataFrame = comparison.curves(study)["evaluation"]

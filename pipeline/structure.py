@@ -10,6 +10,7 @@ from pipeline.layers import Normalize
 
 Level = dict[str, Any]  # title, nodes
 Node = dict[str, Any]  # label, inputs (numbers of nodes that stand before it)
+SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "÷"}
 FUNCTIONS = {"add": "+", "iadd": "+", "cat": "concat", "interpolate": "enlarge", "mul": "*"}
 
 
@@ -41,7 +42,11 @@ class _Tracer(fx.Tracer):
 
 def _level(module: nn.Module) -> tuple[list[Node], list[nn.Module]]:
     """The nodes of one level, and the blocks among them that have an inside."""
-    graph, children = _Tracer().trace(module), dict(module.named_modules())
+    try:
+        graph = _Tracer().trace(module)
+    except Exception:  # whatever a forward does that cannot be traced: a diagram is not worth a variant's scores
+        return [_node("input", []), _node(f"{_name(module)}, not to be traced", [0]), _node("output", [1])], []
+    children = dict(module.named_modules())
     nodes: list[Node] = []
     kinds: list[str] = []  # what a node repeats, "" where nothing
     number: dict[fx.Node, int] = {}
@@ -50,40 +55,37 @@ def _level(module: nn.Module) -> tuple[list[Node], list[nn.Module]]:
         inputs = sorted({number[one] for one in node.all_input_nodes})
         layer = children[node.target] if node.op == "call_module" else None
         block = layer if layer is not None and not _single(layer) else None
-        if block is not None and repr(block) == kinds[inputs[0]] and inputs == [len(nodes) - 1]:
+        if (
+            block is not None
+            and inputs == [len(nodes) - 1]
+            and repr(block) == kinds[-1]
+            and len(node.all_input_nodes[0].users) == 1
+        ):
             nodes[-1]["times"] += 1
-        elif node.op == "get_attr" or (layer is None and len(inputs) == 1 and _arithmetic(node)):
-            nodes.append({"label": _rescale(node), "inputs": inputs, "times": 1})
-            kinds.append("")
         else:
-            label = _layer(layer) if layer is not None else _step(node)
-            nodes.append({"label": label, "inputs": inputs, "times": 1, "block": block is not None})
+            nodes.append(_node(_layer(layer) if layer is not None else _step(node), inputs, block is not None))
             kinds.append("" if block is None else repr(block))
             blocks += [] if block is None else [block]
         number[node] = len(nodes) - 1
     return nodes, blocks
 
 
+def _node(label: str, inputs: list[int], block: bool = False) -> Node:
+    return {"label": label, "inputs": inputs, "times": 1, "block": block}
+
+
 def _single(layer: nn.Module) -> bool:
     return isinstance(layer, Normalize) or type(layer).__module__.startswith("torch.nn")
 
 
-def _arithmetic(node: fx.Node) -> bool:
-    """One tensor and constants alone: 2 * x - 1."""
-    return node.op == "call_function" and getattr(node.target, "__name__", "") in ("add", "sub", "mul", "truediv")
-
-
-def _rescale(node: fx.Node) -> str:
-    sign = {"add": "+", "sub": "-", "mul": "*", "truediv": "÷"}[getattr(node.target, "__name__", "add")]
-    constants = [argument for argument in node.args if not isinstance(argument, fx.Node)]
-    return f"{sign} {constants[0]}"
-
-
 def _step(node: fx.Node) -> str:
     """A node that is no layer: input, output, a function or a tensor's method."""
-    if node.op in ("placeholder", "output"):
-        return "input" if node.op == "placeholder" else "output"
+    if node.op in ("placeholder", "output", "get_attr"):
+        return {"placeholder": "input", "output": "output"}.get(node.op, str(node.target))
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    constants = [argument for argument in node.args if not isinstance(argument, fx.Node)]
+    if name in SIGNS and len(constants) == 1 and len(node.args) == 2:  # one tensor and a constant: 2 * x, x - 1
+        return f"{constants[0]} {SIGNS[name]}" if node.args[0] is constants[0] else f"{SIGNS[name]} {constants[0]}"
     alpha = node.kwargs.get("alpha", 1.0)
     mode = f" x{node.kwargs['scale_factor']}, {node.kwargs['mode']}" if name == "interpolate" else ""
     return FUNCTIONS.get(name, name) + mode + (f" {alpha} *" if alpha != 1.0 else "")

@@ -13,7 +13,6 @@ LABELS = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "fid": "FID",
-    "frechet": "Fréchet distance",
     "lpips_alex": "LPIPS 0.1 (AlexNet)",
     "best_epoch": "best epoch",
 }
@@ -27,8 +26,8 @@ def verdict(study: Study) -> str:
     order = sorted(rows, key=lambda name: rows[name][metric], reverse=True)
     parts = []
     for name in order:
-        gain = rows[name][metric] - rows[BICUBIC][metric]
-        parts.append(name if name == BICUBIC else f"{name} ({gain:+.2f})")
+        gain = rows[name][metric] - rows[BICUBIC][metric] if rows[name][metric] != rows[BICUBIC][metric] else 0.0
+        parts.append(name if name == BICUBIC else f"{name} ({signed(metric, gain, more=0)})")
     return f"By {label(metric)}, difference to bicubic in brackets: {' > '.join(parts)}."
 
 
@@ -133,10 +132,16 @@ def label(name: str) -> str:
 
 def number(name: str, value: float | None) -> str:
     """A value as tables show it: PSNR with 2 digits, SSIM with 4, infinity as inf."""
-    if value is None:
+    if value is None or np.isnan(value):
         return "-"
     digits = next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
     return f"{value:,.{digits}f}" if name == "parameters" else f"{value:.{digits}f}"
+
+
+def signed(name: str, value: float, more: int = 1) -> str:
+    """A difference with its sign, and `more` digits than the value itself has."""
+    digits = more + next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
+    return f"{value:+.{digits}f}"
 
 
 def markdown(study: Study, card: dict[str, Any]) -> str:

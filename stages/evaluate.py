@@ -1,11 +1,9 @@
 """Stage evaluate: every saved checkpoint of a variant scored; pictures and test sets are those of the best one."""
 
-from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 from pipeline import config, evaluation, features, perceptual, reference, shards, sharing, testsets, trained
-from pipeline.errors import InputError
 from pipeline.files import write_json
 from stages import command, machine
 
@@ -25,15 +23,14 @@ def main(
 ) -> None:
     settings = config.load(params).evaluate
     fabric = machine.launch(accelerator, devices, nodes)
-    with nullcontext() if fabric.is_global_zero else suppress(InputError):  # to be told by the first process alone
-        network, lpips = features.load(settings.frechet), perceptual.load(settings.lpips)
-        keep = partial(evaluation.keep, results)
-        how = evaluation.How(settings, reference.load(crops), network, lpips, sharing.among(fabric), keep)
-        every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
-        rows, found = trained.evaluate(checkpoints, every, how, fabric.device)
-        if fabric.is_global_zero:
-            evaluation.write(rows, found, scores, curve, results)
-            write_json(results / "structure.json", trained.levels(checkpoints))
+    network, lpips = features.load(settings.frechet), perceptual.load(settings.lpips)
+    keep = partial(evaluation.keep, results)
+    how = evaluation.How(settings, reference.load(crops), network, lpips, sharing.among(fabric), keep)
+    every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
+    rows, found = trained.evaluate(checkpoints, every, how, fabric.device)
+    if fabric.is_global_zero:
+        evaluation.write(rows, found, scores, curve, results)
+        write_json(results / "structure.json", trained.levels(checkpoints))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
-from pipeline import config
+from pipeline import ablation, comparison, config
 from pipeline.errors import InputError
 from tests.repository import ROOT, tiny_params
 
@@ -24,10 +25,32 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
+CLAIMS = {
+    "mse": "loss",
+    "no_mean": "mean",
+    "unscaled": "residual_scale",
+    "shallow": "blocks",
+    "narrow": "width",
+    "constant_lr": "train.lr_gamma",
+    "no_batch_norm": "batch_norm",
+}
+
+
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))], ids=lambda path: path.name)
 def test_parameters_of_the_repository_are_valid(path: Path) -> None:
-    expected = {"direct"} if path.name == "fast.yaml" else {"srresnet", "edsr", "edsr_mse"}
-    assert set(config.load(path).models) == expected
+    claims = {f"{arm}_{seed}" for arm in (*CLAIMS, "full", "srresnet") for seed in (1, 2, 3)}
+    expected = {"fast.yaml": {"direct"}, "claims.yaml": claims}
+    assert set(config.load(path).models) == expected.get(path.name, {"srresnet", "edsr", "edsr_mse"})
+
+
+def test_each_claim_is_one_parameter() -> None:
+    """Every arm of profiles/claims.yaml differs from the full model or from the baseline in the parameter that it is about."""
+    params, nothing = config.load(ROOT / "profiles" / "claims.yaml"), pd.DataFrame()
+    found = {arm.name: arm for arm in ablation.arms(comparison.Study(params, nothing, nothing, nothing, nothing, ROOT))}
+    assert {len(arm.members) for arm in found.values()} == {3}
+    for name, parameter in CLAIMS.items():
+        other = found["srresnet" if name == "no_batch_norm" else "full"].settings
+        assert [key for key in other | found[name].settings if other.get(key) != found[name].settings.get(key)] == [parameter]
 
 
 @pytest.mark.parametrize("text", ["1e-05", "1e-4", "0.0001"])

@@ -241,7 +241,7 @@ def scored(
     sets: evaluation.Sets, enlarge: evaluation.Enlarge, lpips: perceptual.Score | None = None, **changes: Any
 ) -> evaluation.Result:
     rng = np.random.default_rng(0)
-    hr = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
+    hr = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
     network = Features("fd_test", pixels)
     lr = np.stack([resize.downscale(one, 4) for one in hr])
     reference = Reference(hr, lr, pixels(torch.from_numpy(hr.transpose(0, 3, 1, 2) / np.float32(255))).numpy())

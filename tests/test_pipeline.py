@@ -44,7 +44,7 @@ def test_a_built_project_is_clean_and_complete(built: Repository) -> None:
     for variant in VARIANTS:
         names = {path.name for path in (built.root / "checkpoints" / variant).iterdir()}
         assert names == {f"{name}.safetensors" for name in ("best", "last", "epoch_001", "epoch_002")}
-        assert {path.name for path in (built.root / "results" / variant).iterdir()} == {"chelsea.png", "images.csv", "rocket.png"}
+        assert {path.name for path in (built.root / "results" / variant).iterdir()} == RESULTS
 
 
 def test_nothing_changed(repository: Repository) -> None:
@@ -145,7 +145,7 @@ def test_evaluation_on_two_processes(repository: Repository, tmp_path: Path) -> 
     assert one[Path("scores.json")] == (repository.root / "metrics" / "edsr.json").read_bytes()
     failed = stage(tmp_path / "no", 2, reference="data/none")
     assert failed.returncode == 1
-    assert failed.stdout.count("expected the reference features, found no") == 1, failed.stdout
+    assert "expected the reference features, found no" in failed.stdout
 
 
 def test_metric_added(repository: Repository) -> None:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def pages(built: Repository, out: Path, change: Callable[[comparison.Study], com
     text = (out / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
     page = Page(out / "index.html")
-    on_disk = {str(path.relative_to(out)) for path in out.rglob("*.*")} - {"index.html"}
+    on_disk = {quote(str(path.relative_to(out))) for path in out.rglob("*.*")} - {"index.html"}
     assert on_disk == set(page.sources)
     return page
 
@@ -144,7 +145,7 @@ def test_numbers_of_the_page_are_those_of_the_results(built: Repository) -> None
     ]
     gain = scores["edsr"]["psnr_benchmark_y"] - scores["edsr_mse"]["psnr_benchmark_y"]
     assert page.tables["Ablation"][1][:4] == ["loss", "l1 (edsr)", "mse (edsr_mse)", f"{gain.mean():+.3f}"]
-    titles = page.texts["h4"]
+    titles = page.texts["h3"] + page.texts["h4"]
     for name in VARIANTS:
         order = scores[name].sort_values("ssim_benchmark_y")
         for kind, at in (("best", -1), ("worst", 0)):
@@ -182,8 +183,25 @@ def test_one_variant_alone(built: Repository, tmp_path: Path) -> None:
 
 
 def test_no_variant_at_all(built: Repository, tmp_path: Path) -> None:
-    page = pages(built, tmp_path, lambda real: only(real))
+    root, params = built.root, config.load(built.root / "params.yaml").model_copy(update={"models": {}})
+    found = comparison.load(params, root / "metrics/train", root / "metrics/evaluate", root / "results")
+    page = pages(built, tmp_path, lambda _: found)
     assert [row[0] for row in page.tables["The result"]] == ["variant", "bicubic"]
+    assert comparison.curves(found)["evaluation"].empty
+
+
+def test_crops_alone(built: Repository, tmp_path: Path) -> None:
+    """Without a score that is made picture by picture, nothing can be paired, and the page says so."""
+    params = config.load(built.root / "params.yaml")
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"protocols": ["study"]})})
+
+    def change(real: comparison.Study) -> comparison.Study:
+        less = changed(real, lambda table: table.drop(columns=[name for name in table if str(name).endswith(("_y", "_rgb"))]))
+        return less._replace(params=params)
+
+    page = pages(built, tmp_path, change)
+    assert sum(text.startswith("No score is made picture by picture") for text in page.texts["p"]) == 2
+    assert any(text.startswith("edsr, worst crop: of") for text in page.texts["h3"])
 
 
 def test_one_validation_picture(built: Repository, tmp_path: Path) -> None:
@@ -295,15 +313,12 @@ def test_names_of_digits_stay_names(tmp_path: Path) -> None:
     assert table["psnr_study"].tolist() == [30.5, float("inf")]
 
 
-def test_busiest_window_and_zoom(photo: Callable[[str], NDArray[np.uint8]]) -> None:
+def test_busiest_window(photo: Callable[[str], NDArray[np.uint8]]) -> None:
     picture = np.full((60, 80, 3), 128, np.uint8)
     picture[30:50, 40:60] = photo("chelsea")[100:120, 150:170]
     top, left = figures.busiest(picture, 22)
     assert 28 <= top <= 30
     assert 38 <= left <= 40
-    zoomed = figures.zoom(picture, (30, 40), 20, 3)
-    assert zoomed.shape == (60, 60, 3)
-    assert np.array_equal(zoomed[::3, ::3], picture[30:50, 40:60])
-    framed = figures.mark(picture, (30, 40), 20)
-    assert (framed[30, 40:60] == (255, 210, 0)).all()
-    assert np.array_equal(framed[31:49, 41:59], picture[31:49, 41:59])
+    part = figures.window(picture, (30, 40), 20)
+    assert np.array_equal(part, picture[30:50, 40:60])
+    assert figures.window(picture, (50, 70), 20).shape == (10, 10, 3)

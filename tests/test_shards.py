@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 import scipy.stats
@@ -108,9 +108,8 @@ def test_a_thousand_batches_whatever_the_start_and_the_processes(raw: Path, tmp_
     assert digests(tmp_path, 617, 640) == whole[617:640]
     for processes in (2, 3):
         cuts = [1000 * part // processes for part in range(processes + 1)]
-        parts = joblib.Parallel(n_jobs=processes)(
-            joblib.delayed(digests)(tmp_path, first, last) for first, last in itertools.pairwise(cuts)
-        )
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            parts = pool.starmap(digests, [(tmp_path, first, last) for first, last in itertools.pairwise(cuts)])
         assert [digest for part in parts for digest in part] == whole
 
 

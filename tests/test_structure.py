@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from pipeline import diagrams, registry, structure
 from tests.test_models import SMALL
@@ -39,6 +41,32 @@ def test_edsr_as_its_paper_draws_it() -> None:
 def test_blocks_in_blocks() -> None:
     titles = [level["title"] for level in structure.of("rcan", SMALL["rcan"], 4)]
     assert titles == ["rcan", "rcan > Residual", "rcan > Residual > Residual", "rcan > Residual > Residual > Attention"]
+
+
+def test_dense_blocks_are_not_merged() -> None:
+    whole = structure.of("rdn", SMALL["rdn"] | {"blocks": 3}, 4)[0]
+    assert labels(whole).count("Block") == 3
+    assert next(len(node["inputs"]) for node in whole["nodes"] if node["label"] == "concat") == 3
+
+
+class Odd(nn.Module):
+    """What the architectures here do not do, and others do."""
+
+    def __init__(self, asks: bool) -> None:
+        super().__init__()
+        self.gain, self.asks = nn.Parameter(torch.ones(1)), asks
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.asks and x.shape[2] % 2:
+            x = nn.functional.pad(x, (0, 0, 0, 1))
+        return (1 - x) * self.gain + x * x
+
+
+def test_what_can_be_traced_and_what_cannot() -> None:
+    nodes, _ = structure._level(Odd(asks=False))
+    assert labels({"nodes": nodes}) == ["input", "1 -", "gain", "*", "*", "+", "output"]
+    nodes, _ = structure._level(Odd(asks=True))
+    assert labels({"nodes": nodes}) == ["input", "Odd, not to be traced", "output"]
 
 
 def test_batch_norm_is_seen() -> None:

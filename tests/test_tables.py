@@ -100,8 +100,8 @@ def test_an_ablation_that_is_shown() -> None:
     half = 2.7764 * 0.01 * np.sqrt(2 / 3)  # Student's t with 4 degrees of freedom, both deviations 0.01
     assert found.seeds == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
     assert found.shown
-    assert findings.ablation_sentence(found, "PSNR").startswith(
-        "loss: l1 (l1, 3 seeds) against mse (mse, 3 seeds), all else equal: l1 is better in PSNR, +0.500"
+    assert findings.ablation_sentence(found, "psnr_benchmark_y").startswith(
+        "loss: l1 (l1, 3 seeds) against mse (mse, 3 seeds), all else equal: l1 is better in PSNR (dB), benchmark_y, +0.500"
     )
 
 
@@ -112,13 +112,13 @@ def test_ablations_that_are_not_shown() -> None:
     )
     assert noisy.paired.shown  # equally much on every picture
     assert not noisy.shown  # and less than seeds differ
-    assert "no difference shown in PSNR, -0.020" in findings.ablation_sentence(noisy, "PSNR")
+    assert "no difference shown in PSNR (dB), benchmark_y, -0.020" in findings.ablation_sentence(noisy, "psnr_benchmark_y")
     few = ablated([[30.0, 31.0, 32.0]], [[30.5, 31.4, 32.6]])
     assert not few.shown
-    assert "too few pictures to say in PSNR, -0.500" in findings.ablation_sentence(few, "PSNR")
+    assert "too few pictures to say in PSNR (dB), benchmark_y, -0.500" in findings.ablation_sentence(few, "psnr_benchmark_y")
     for_these = ablated([[30.0, 31.0], [30.01, 31.01]], [[30.5, 31.5], [30.51, 31.51]])
     assert for_these.shown
-    assert "mse is better on these pictures in PSNR" in findings.ablation_sentence(for_these, "PSNR")
+    assert "mse is better on these pictures in PSNR (dB), benchmark_y" in findings.ablation_sentence(for_these, "psnr_benchmark_y")
 
 
 def test_convergence_counts_patches() -> None:
