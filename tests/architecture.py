@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,13 @@ LOCK = "requirements-numerics.lock"
 FUNCTION_LINES, FILE_LINES = 40, 200
 
 
+parsed = cache(ast.parse)  # the tests check a hundred trees that differ in one line
+
+
 def problems(root: Path) -> list[str]:
     """Every broken rule of a tree, one line each."""
     paths = [path for folder in ("pipeline", "stages") for path in sorted((root / folder).rglob("*.py"))]
-    trees = {str(path.relative_to(root)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    trees = {str(path.relative_to(root)): parsed(path.read_text(encoding="utf-8")) for path in paths}
     graph = {name: set(_imports(tree, root)) for name, tree in trees.items()}
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return [
@@ -56,6 +60,12 @@ def problems(root: Path) -> list[str]:
 
 def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
     """The project's own files that a module imports, wherever in it the import stands."""
+    return (path for path in _candidates(tree) if (root / path).is_file())
+
+
+@cache
+def _candidates(tree: ast.Module) -> list[str]:
+    found = []
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -64,10 +74,12 @@ def _imports(tree: ast.Module, root: Path) -> Iterator[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             path = name.replace(".", "/") + ".py"
-            if name.startswith(("pipeline.", "stages.")) and (root / path).is_file():
-                yield path
+            if name.startswith(("pipeline.", "stages.")):
+                found.append(path)
+    return found
 
 
+@cache
 def _by_name(tree: ast.Module) -> set[str]:
     """The kinds of leaf that a module loads by name: registry.load("losses", ...) and registry.build(...)."""
     kinds = set()
@@ -139,6 +151,12 @@ def _too_long(root: Path, trees: dict[str, ast.Module]) -> Iterator[str]:
         lines = len((root / name).read_text(encoding="utf-8").splitlines())
         if lines > FILE_LINES:
             yield f"{name}: {lines} lines, at most {FILE_LINES}"
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES:
-                yield f"{name}: {node.name} has {length} lines, at most {FUNCTION_LINES}"
+        for function, length in _lengths(tree):
+            if length > FUNCTION_LINES:
+                yield f"{name}: {function} has {length} lines, at most {FUNCTION_LINES}"
+
+
+@cache
+def _lengths(tree: ast.Module) -> list[tuple[str, int]]:
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    return [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in functions]
