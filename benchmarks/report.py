@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import typer
 import yaml
+from numpy.typing import NDArray
 
 from benchmarks import corpus
-from pipeline import evaluation, files, pictures, preparation, reference, resize, structure
+from pipeline import comparison, evaluation, files, pictures, preparation, reference, resize, structure
 
 ROOT = Path(__file__).parent.parent
 CROPS, CROP = 32, 96
@@ -42,56 +43,48 @@ def params(variants: int) -> dict[str, object]:
 
 def lay(folder: Path, count: int, size: tuple[int, int], variants: int) -> None:
     """All that compare reads, below `folder`."""
-    rng, settings = np.random.default_rng(0), params(variants)
+    settings = params(variants)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     corpus.lay(folder / "raw", corpus.MPIXEL)
-    source = pictures.read(folder / "raw" / "train_hr" / "retina.png")
-    hr = np.tile(source, (2, 2, 1))[: size[0], : size[1]]
+    hr = np.tile(pictures.read(folder / "raw" / "train_hr" / "retina.png"), (2, 2, 1))[: size[0], : size[1]]
     for path in (folder / "raw" / "valid_hr").iterdir():
         path.unlink()
-    pictures.write(folder / "raw" / "valid_hr" / "0000.png", hr)
-    for number in range(1, count):
-        os.link(folder / "raw" / "valid_hr" / "0000.png", folder / "raw" / "valid_hr" / f"{number:04d}.png")
+    names = [f"{number:04d}" for number in range(count)]
+    same(hr, folder / "raw" / "valid_hr", names)
     card = preparation.prepare(folder / "raw", folder / "shards", 4, 192, "bicubic", {"source": "photos"})
     files.write_json(folder / "dataset.json", card)
     crops = np.stack([hr[:CROP, :CROP]] * (count * CROPS))
     reference.save(folder / "reference", reference.Reference(crops, crops[:, ::4, ::4], np.zeros((1, 1), np.float32)))
-    scores = [f"{metric}_{protocol}" for protocol in ("benchmark_y", "ntire_rgb") for metric in ("psnr", "ssim")]
-    sr = np.clip(hr + rng.normal(0, 6, hr.shape), 0, 255).astype(np.uint8)
-    names = [f"{number:04d}" for number in range(count)]
+    rng = np.random.default_rng(0)
+    sr = np.clip(resize.crop_to_multiple(hr, 4) + rng.normal(0, 6, hr.shape), 0, 255).astype(np.uint8)
     for name in ["bicubic", *settings["models"]]:  # type: ignore[misc]
-        images = pd.DataFrame({score: rng.normal(30, 1, count) for score in scores}).assign(set="valid", image=names)
-        crop_scores = pd.DataFrame({f"{metric}_study": rng.normal(30, 1, len(crops)) for metric in ("psnr", "ssim")})
-        means = {
-            **images[scores].mean(),
-            **crop_scores.mean(),
-            "fd_made": 9.0,
-            "fd_made_low": 8.0,
-            "fd_made_high": 10.0,
-            "kid_made": 0.5,
-        }
-        rows = [{"checkpoint": "bicubic", **means}]
-        if name != "bicubic":
-            rows = [
-                {"checkpoint": one, "epoch": epoch, **means} for one, epoch in (("epoch_010", 10), ("epoch_050", 50), ("best", 50))
-            ]
-            history = pd.DataFrame(
-                {key: rng.uniform(0.01, 0.02, 50) for key in ("lr", "train_l1", "train_mse", "valid_l1", "valid_mse", "valid_psnr")}
-            )
-            files.write_csv(folder / "training" / f"{name}.csv", history.assign(epoch=range(1, 51)))
-            config = {"blocks": 16, "width": 16, "residual_scale": 0.1, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-            files.write_json(folder / "results" / name / "structure.json", structure.of("edsr", config, 4))
-        result = evaluation.Result({}, images, crop_scores.assign(image=np.repeat(names, CROPS)), crops)
-        evaluation.write(
-            rows,
-            {str(rows[-1]["checkpoint"]): result},
-            folder / f"{name}.json",
-            folder / "evaluation" / f"{name}.csv",
-            folder / "results" / name,
-        )
-        pictures.write(folder / "results" / name / "0000.png", resize.crop_to_multiple(sr, 4))
-        for other in names[1:]:
-            os.link(folder / "results" / name / "0000.png", folder / "results" / name / f"{other}.png")
+        same(sr, folder / "results" / name, names)
+        lay_scores(folder, name, names, crops, rng)
+
+
+def same(image: NDArray[np.uint8], folder: Path, names: list[str]) -> None:
+    """One picture under many names."""
+    pictures.write(folder / f"{names[0]}.png", image)
+    for name in names[1:]:
+        os.link(folder / f"{names[0]}.png", folder / f"{name}.png")
+
+
+def lay_scores(folder: Path, variant: str, names: list[str], crops: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Random scores of a variant, and for all but bicubic a history and what it is made of."""
+    scores = [f"{metric}_{protocol}" for protocol in ("benchmark_y", "ntire_rgb") for metric in ("psnr", "ssim")]
+    images = pd.DataFrame({score: rng.normal(30, 1, len(names)) for score in scores}).assign(set="valid", image=names)
+    cropped = pd.DataFrame({f"{metric}_study": rng.normal(30, 1, len(crops)) for metric in ("psnr", "ssim")})
+    means = {**images[scores].mean(), **cropped.mean(), "fd_made": 9.0, "fd_made_low": 8.0, "fd_made_high": 10.0, "kid_made": 0.5}
+    rows = [{"checkpoint": "bicubic", **means}]
+    if variant != "bicubic":
+        rows = [{"checkpoint": one, "epoch": epoch, **means} for one, epoch in (("epoch_010", 10), ("epoch_050", 50), ("best", 50))]
+        history = pd.DataFrame({key: rng.uniform(0.01, 0.02, 50) for key in comparison.HISTORY}).assign(epoch=range(1, 51))
+        files.write_csv(folder / "training" / f"{variant}.csv", history)
+        config = {"blocks": 16, "width": 16, "residual_scale": 0.1, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        files.write_json(folder / "results" / variant / "structure.json", structure.of("edsr", config, 4))
+    found = {str(rows[-1]["checkpoint"]): evaluation.Result({}, images, cropped.assign(image=np.repeat(names, CROPS)), crops)}
+    results = folder / "results" / variant
+    evaluation.write(rows, found, folder / f"{variant}.json", folder / "evaluation" / f"{variant}.csv", results)
 
 
 def compare(folder: Path) -> dict[str, float]:

@@ -18,6 +18,13 @@ torch.set_num_threads(1)
 BENCHMARKS = ROOT.parent / "shared" / "data" / "benchmarks"
 
 
+LONGEST = ("pipeline", "experiments", "readme", "stopping", "folder")  # first, so that no worker ends long after the other
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def photo() -> Callable[[str], NDArray[np.uint8]]:
     """A photograph by name, uint8 (H, W, 3)."""
