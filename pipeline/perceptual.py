@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.models import alexnet
 
 from pipeline import images
 from pipeline.config import Weights
@@ -31,6 +30,8 @@ def load(weights: Weights | None) -> Score | None:
     """
     if weights is None:
         return None
+    from torchvision.models import alexnet  # costs 1.7 s: only who asks for LPIPS pays
+
     if not weights.path.is_file():
         raise InputError(f"evaluate.lpips.path: expected torchvision's AlexNet weights, found no file {weights.path}")
     if (found := sha256(weights.path)) != weights.sha256:

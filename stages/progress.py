@@ -4,25 +4,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pipeline.config import Train
 from pipeline.download import Show
-from pipeline.training import Progress
+
+if TYPE_CHECKING:  # so that fetch, which shows its bars too, need not wait for torch
+    from pipeline.training import Progress
 
 LINE_EVERY = 15.0  # seconds between plain lines
 
 
-def display(name: str, train: Train) -> Callable[[Progress], None]:
+def display(name: str, train: Train) -> "Callable[[Progress], None]":
     """A function that shows loss, validation PSNR, patches/s and time left of each step that it is told of."""
     bar = sys.stderr.isatty()
     every = 0.5 if bar else LINE_EVERY
     meter = tqdm(desc=name, unit="patch", smoothing=0.05, disable=not bar)
     began, first, shown = time.monotonic(), -1, float("-inf")
 
-    def show(now: Progress) -> None:
+    def show(now: "Progress") -> None:
         nonlocal began, first, shown
         if first < 0:  # speed counts from the first step that this process made
             began, first = time.monotonic(), now.step
