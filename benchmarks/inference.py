@@ -9,11 +9,11 @@ what their overlap costs is the ratio of their time to the whole's.
 import json
 import multiprocessing
 import time
-from pathlib import Path
 
 import torch
 import typer
 
+from benchmarks.memory import peak_mib
 from benchmarks.training import EDSR
 from pipeline import cost, inference, registry
 
@@ -24,12 +24,6 @@ MODELS: dict[str, dict[str, object]] = {
     "direct": {"blocks": 16, "width": 48},
 }
 TILE = 128
-
-
-def peak_mib() -> float:
-    """This process's own peak; getrusage would count what the parent had when it started this one."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def measure(arch: str, height: int, width: int, radius: int | None, tile: int | None) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,19 +26,18 @@ from pipeline import comparison, evaluation, files, pictures, preparation, refer
 
 ROOT = Path(__file__).parent.parent
 CROPS, CROP = 32, 96
-# The stage in a process of its own, and the peak that the kernel counted for it alone: "VmHWM: 123456 kB".
 MEASURED = """
-import atexit, pathlib
-atexit.register(lambda: print(next(line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)))
-import runpy
+import atexit, runpy
+from benchmarks.memory import peak_mib
+atexit.register(lambda: print(peak_mib()))
 runpy.run_module("stages.compare", run_name="__main__")
-"""
+"""  # the stage in a process of its own, which prints its peak at last
 
 
-def params(variants: int) -> dict[str, object]:
+def params(variants: int) -> dict[str, Any]:
     """params.yaml with as many copies of its EDSR."""
-    found: dict[str, object] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    edsr = found["models"]["edsr"]  # type: ignore[index]
+    found: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    edsr = found["models"]["edsr"]
     return {**found, "models": {f"edsr_{number}": {**edsr, "width": 8 + number} for number in range(variants)}}
 
 
@@ -57,7 +57,7 @@ def lay(folder: Path, count: int, size: tuple[int, int], variants: int) -> None:
     reference.save(folder / "reference", reference.Reference(crops, crops[:, ::4, ::4], np.zeros((1, 1), np.float32)))
     rng = np.random.default_rng(0)
     sr = np.clip(resize.crop_to_multiple(hr, 4) + rng.normal(0, 6, hr.shape), 0, 255).astype(np.uint8)
-    for name in ["bicubic", *settings["models"]]:  # type: ignore[misc]
+    for name in ["bicubic", *settings["models"]]:
         same(sr, folder / "results" / name, names)
         lay_scores(folder, name, names, crops, rng)
 
@@ -95,7 +95,7 @@ def compare(folder: Path) -> dict[str, float]:
     command = [sys.executable, "-c", MEASURED, *inputs, *outputs, "--params", str(folder / "params.yaml")]
     began = time.perf_counter()
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    seconds, memory = time.perf_counter() - began, int(done.stdout.split()[-2]) / 1024
+    seconds, memory = time.perf_counter() - began, float(done.stdout.split()[-1])
     page = sum(path.stat().st_size for path in (folder / "out" / "report").rglob("*") if path.is_file())
     print(f"compare: {seconds:.1f} s, at most {memory:.0f} MiB, page {page / 2**20:.1f} MiB")
     return {"seconds": seconds, "peak_mib": memory, "page_mib": page / 2**20}

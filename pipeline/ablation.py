@@ -60,8 +60,7 @@ def arms(study: comparison.Study) -> list[Arm]:
 
 def ablations(study: comparison.Study, score: str) -> Iterator[Ablation]:
     """Every two arms that differ in exactly one parameter, by a score made picture by picture; an arm's is its members' mean."""
-    valid = study.images[study.images["set"] == "valid"]
-    values = valid.pivot(index="image", columns="variant", values=score) * comparison.sign(score)
+    values = comparison.by_picture(study.valid, score)
     for a, b in combinations(arms(study), 2):
         keys = [key for key in a.settings | b.settings if a.settings.get(key) != b.settings.get(key)]
         if len(keys) == 1:

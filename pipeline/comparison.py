@@ -1,5 +1,6 @@
 """The results of all variants side by side: read, summarised, and compared pair by pair."""
 
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +10,9 @@ import pandas as pd
 from pipeline import pairs
 from pipeline.config import Evaluate, Params
 from pipeline.errors import InputError, attempt, together
-from pipeline.protocols import PROTOCOLS
+from pipeline.protocols import LPIPS, PROTOCOLS
 
-BICUBIC, LPIPS = "bicubic", "lpips_alex"
+BICUBIC = "bicubic"
 HISTORY = ["epoch", "lr", "train_l1", "train_mse", "valid_l1", "valid_mse", "valid_psnr"]
 
 
@@ -34,11 +35,22 @@ class Study(NamedTuple):
         return [BICUBIC, *self.params.models]
 
     @property
+    def groups(self) -> list[list[str]]:
+        """The variants, those of one group together, every other by itself."""
+        found: dict[tuple[bool, str], list[str]] = {}
+        for name, variant in self.params.models.items():
+            found.setdefault((variant.group is None, variant.group or name), []).append(name)
+        return list(found.values())
+
+    @property
     def faces(self) -> list[str]:
         """The variants, of a group its first alone: what is compared two by two."""
-        every = reversed(self.params.models.items())
-        groups = {(variant.group is None, variant.group or name): name for name, variant in every}
-        return [name for name in self.params.models if name in groups.values()]
+        return [members[0] for members in self.groups]
+
+    @property
+    def valid(self) -> pd.DataFrame:
+        """`images` without the test sets."""
+        return self.images[self.images["set"] == "valid"]
 
     @property
     def rows(self) -> list[str]:
@@ -50,8 +62,7 @@ class Study(NamedTuple):
     def scores(self) -> list[str]:
         """The names <metric>_<protocol>, in the order of params, and LPIPS where it is asked for."""
         settings = self.params.evaluate
-        named = [f"{metric}_{protocol}" for protocol in settings.protocols for metric in settings.metrics]
-        return named + [LPIPS] * bool(settings.lpips)
+        return _named(settings, settings.protocols) + [LPIPS] * bool(settings.lpips)
 
 
 def load(params: Params, training: Path, evaluation: Path, results: Path) -> Study:
@@ -72,8 +83,11 @@ def load(params: Params, training: Path, evaluation: Path, results: Path) -> Stu
 def score_names(settings: Evaluate, crops: bool) -> list[str]:
     """The names <metric>_<protocol> of the scores that are made of crops, or of whole pictures, where LPIPS is one of them."""
     protocols = [name for name in settings.protocols if PROTOCOLS[name].crops == crops]
-    named = [f"{metric}_{protocol}" for protocol in protocols for metric in settings.metrics]
-    return named + [LPIPS] * bool(settings.lpips and not crops)
+    return _named(settings, protocols) + [LPIPS] * bool(settings.lpips and not crops)
+
+
+def _named(settings: Evaluate, protocols: Sequence[str]) -> list[str]:
+    return [f"{metric}_{protocol}" for protocol in protocols for metric in settings.metrics]
 
 
 def rerun(variant: str, stage: str = "evaluate") -> str:
@@ -130,7 +144,7 @@ def distance(study: Study) -> str:
 
 def whole_scores(study: Study) -> list[str]:
     """The scores that are made picture by picture."""
-    return [name for name in study.scores if name in study.images]
+    return score_names(study.params.evaluate, crops=False)
 
 
 def sign(score: str) -> int:
@@ -138,27 +152,32 @@ def sign(score: str) -> int:
     return -1 if score == LPIPS else 1
 
 
+def by_picture(images: pd.DataFrame, score: str) -> pd.DataFrame:
+    """A row a picture, a column a variant: its score, negated where less is better, so that more always is."""
+    return images.pivot(index="image", columns="variant", values=score) * sign(score)
+
+
 def differences(study: Study) -> pd.DataFrame:
     """Every two rows on every set by every score made picture by picture: what `pairs.compare` finds.
 
     A positive difference is in favour of `a`, also for LPIPS, of which less is better.
     """
-    found = []
-    for set_name, members in study.images.groupby("set", sort=False):
-        for score in whole_scores(study):
-            values = members.pivot(index="image", columns="variant", values=score) * sign(score)
-            for a, b in combinations(study.rows[::-1], 2):
-                paired = pairs.compare(values[a].to_numpy(), values[b].to_numpy())
-                about = {"set": set_name, "score": score, "a": a, "b": b, "pictures": len(values)}
-                found.append({**about, **paired._asdict(), "shown": paired.shown})
-    return pd.DataFrame(found)
+    members = [(name, images, score) for name, images in study.images.groupby("set", sort=False) for score in whole_scores(study)]
+    return pd.DataFrame(row for one in members for row in _paired(*one, study.rows))
 
 
-def faced(study: Study, found: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Those of `differences` that people read: by one score on the validation pictures, of a group its first variant alone."""
-    behind = {name for name in study.params.models if name not in study.faces}
-    apart = ~(found["a"].str.rstrip("+").isin(behind) | found["b"].str.rstrip("+").isin(behind))
-    return found[(found["set"] == "valid") & (found["score"] == score) & apart]
+def main_differences(study: Study) -> pd.DataFrame:
+    """Those of `differences` that people read: the first score on the validation pictures, of a group its first variant alone."""
+    shown = [row for row in study.rows if row.rstrip("+") in (BICUBIC, *study.faces)]
+    return pd.DataFrame(row for score in whole_scores(study)[:1] for row in _paired("valid", study.valid, score, shown))
+
+
+def _paired(set_name: Any, images: pd.DataFrame, score: str, rows: list[str]) -> Iterator[dict[str, Any]]:
+    values = by_picture(images, score)
+    for a, b in combinations(rows[::-1], 2):
+        paired = pairs.compare(values[a].to_numpy(), values[b].to_numpy())
+        about = {"set": set_name, "score": score, "a": a, "b": b, "pictures": len(values)}
+        yield {**about, **paired._asdict(), "shown": paired.shown}
 
 
 def curves(study: Study) -> dict[str, pd.DataFrame]:
@@ -175,8 +194,7 @@ def curves(study: Study) -> dict[str, pd.DataFrame]:
 
 def _pictures(study: Study) -> pd.DataFrame:
     """A row a variant and validation picture: its first score, and bicubic's."""
-    valid, first = study.images[study.images["set"] == "valid"], whole_scores(study)[:1]
-    columns = {"variant": "variant", "image": "image", **dict.fromkeys(first, "score")}
-    rows = valid[list(columns)].rename(columns=columns).reindex(columns=["variant", "image", "score"])
+    columns = {"variant": "variant", "image": "image", **dict.fromkeys(whole_scores(study)[:1], "score")}
+    rows = study.valid[list(columns)].rename(columns=columns).reindex(columns=["variant", "image", "score"])
     bicubic = rows[rows["variant"] == BICUBIC].drop(columns="variant").rename(columns={"score": "bicubic"})
     return rows[rows["variant"] != BICUBIC].merge(bicubic, on="image")

@@ -57,7 +57,7 @@ def panels(card: dict[str, Any], data: shards.Shards, out: Path) -> list[dict[st
     chosen = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
     pictures.write(out / "data" / "tiles.png", figures.grid([np.asarray(data.train_hr[one]) for one in chosen], 8))
     pairs = np.random.Generator(np.random.Philox(key=[0, count])).permutation(count)[:PAIRS]
-    lr = [data.train_lr[one].repeat(data.scale, axis=0).repeat(data.scale, axis=1) for one in pairs]
+    lr = [figures.enlarged(data.train_lr[one], data.scale) for one in pairs]
     pictures.write(out / "data" / "pairs.png", figures.grid([*lr, *(np.asarray(data.train_hr[one]) for one in pairs)], len(pairs)))
     figures.save(figures.bars(channels(card)), out / "data" / "channels.svg")
     used = [[tuple(row["used"]) for row in card[side]["pictures"]] for side in ("train", "valid")]

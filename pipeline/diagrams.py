@@ -42,7 +42,7 @@ def draw(level: Level) -> Figure:
 
 def _box(axes: Any, node: dict[str, Any], x: float, y: float) -> None:
     merges = len(node["inputs"]) > 1
-    colour = BLOCK if node.get("block") else MERGE if merges else COLOURS.get(node["label"].split()[0], LAYER)
+    colour = BLOCK if node["block"] else MERGE if merges else COLOURS.get(node["label"].split()[0], LAYER)
     shape = "round,pad=0,rounding_size=0.1"
     axes.add_patch(FancyBboxPatch((x - HALF, y - HIGH), 2 * HALF, 2 * HIGH, boxstyle=shape, fc=colour, ec="0.4", lw=0.7))
     text = f"{node['times']} x {node['label']}" if node["times"] > 1 else node["label"]

@@ -14,7 +14,7 @@ from pipeline import features, frechet, perceptual, pictures, registry, shards
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
 from pipeline.files import whole, write_csv, write_json
-from pipeline.protocols import PROTOCOLS, Protocol
+from pipeline.protocols import LPIPS, PROTOCOLS, Protocol
 from pipeline.reference import Reference
 from pipeline.sharing import Share, in_turn
 
@@ -67,7 +67,7 @@ def evaluate(enlarge: Enlarge, sets: Sets, scale: int, how: How) -> Result:
             how.keep(picture.name, sr[0])
         scores = _scores(metrics, pictured, sr, picture.hr[None], scale, picture.name)
         if how.lpips:
-            scores[perceptual.NAME] = explained(picture.name, how.lpips, sr, picture.hr[None])
+            scores[LPIPS] = explained(picture.name, how.lpips, sr, picture.hr[None])
         return {"set": set_name, "image": picture.name, **{name: values[0] for name, values in scores.items()}}
 
     ordered = [(name, picture) for name, members in sets.items() for picture in sorted(members, key=attrgetter("name"))]

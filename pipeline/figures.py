@@ -58,6 +58,11 @@ def busiest(hr: Image, side: int) -> tuple[int, int]:
     return int(top), int(left)
 
 
+def enlarged(lr: Image, scale: int) -> Image:
+    """LR with each pixel `scale` times as wide and high."""
+    return lr.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
 def window(image: Image, place: tuple[int, int], side: int) -> Image:
     """A part of a picture, (side, side) or less where the picture ends."""
     top, left = place

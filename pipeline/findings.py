@@ -21,10 +21,7 @@ def _first(study: Study) -> list[str]:
 
 def pair_sentences(study: Study) -> list[str]:
     """Every two rows by the first score made picture by picture."""
-    found = comparison.differences(study)
-    if found.empty:
-        return []
-    return [tables.sentence(row) for row in comparison.faced(study, found, _first(study)[0]).itertuples()]
+    return [tables.sentence(row) for row in comparison.main_differences(study).itertuples()]
 
 
 def distance_sentences(study: Study) -> list[str]:

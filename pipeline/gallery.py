@@ -31,6 +31,9 @@ class Sources(NamedTuple):
     reference: Reference
     out: Path
 
+    def picture(self, name: str) -> shards.Picture:
+        return next(one for one in self.data.valid if one.name == name)
+
     def panel(self, name: str, image: Image, caption: str) -> Panel:
         pictures.write(self.out / "parts" / f"{name}.png", image)
         return {"src": quote(f"parts/{name}.png"), "caption": caption}
@@ -58,11 +61,6 @@ def _decoded(path: Path, changed: int) -> Image:
     return pictures.read(path)
 
 
-def enlarged(lr: Image, scale: int) -> Image:
-    """LR with each pixel `scale` times as wide and high."""
-    return lr.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
 def error_map(sr: Image, hr: Image) -> Image:
     """|SR - HR| as grey levels, four times as bright, the mean over the channels."""
     difference = np.abs(sr.astype(np.int16) - hr).mean(axis=2, keepdims=True)
@@ -76,11 +74,10 @@ def seen(sources: Sources) -> Iterator[Row]:
     for variant in study.params.models:
         for kind, last in (("best", -1), ("worst", 0)):
             if (score := _preferred(comparison.whole_scores(study))) is not None:
-                own = _of(study.images, variant)
-                row = _from_worst_to_best(own[own["set"] == "valid"], score).iloc[last]
+                row = _from_worst_to_best(_of(study.valid, variant), score).iloc[last]
                 yield _picture(sources, variant, kind, row, score)
         for kind, last in (("best", -1), ("worst", 0)):
-            if (score := _preferred([name for name in study.crops if name in study.scores])) is not None:
+            if (score := _preferred(comparison.score_names(study.params.evaluate, crops=True))) is not None:
                 row = _from_worst_to_best(_of(study.crops, variant).reset_index(drop=True), score).iloc[last]
                 yield _crop(sources, variant, kind, row, score)
 
@@ -99,11 +96,11 @@ def _preferred(scores: list[str]) -> str | None:
 
 def _picture(sources: Sources, variant: str, kind: str, row: Any, score: str) -> Row:
     """The whole, with the part framed where the error changes most, and that part of LR, SR, HR and the error."""
-    picture = next(one for one in sources.data.valid if one.name == row["image"])
+    picture = sources.picture(row["image"])
     sr = sr_of(sources.study, variant, picture.name)
     error = error_map(sr, picture.hr)
     place = figures.busiest(error, SIDE)
-    layers = {"LR": enlarged(picture.lr, sources.data.scale), "SR": sr, "HR": picture.hr, "error": error}
+    layers = {"LR": figures.enlarged(picture.lr, sources.data.scale), "SR": sr, "HR": picture.hr, "error": error}
     height, width = picture.hr.shape[:2]
     frame = {
         "top": place[0] / height,
@@ -128,7 +125,7 @@ def _crop(sources: Sources, variant: str, kind: str, row: Any, score: str) -> Ro
         raise InputError(f"{path}: expected the crops of {variant}: {error}; {comparison.rerun(variant)}") from None
     number = int(row.name)
     sr, hr, lr = np.asarray(crops[number]), sources.reference.hr[number], sources.reference.lr[number]
-    layers = {"LR": enlarged(lr, sources.data.scale), "SR": sr, "HR": hr, "error": error_map(sr, hr)}
+    layers = {"LR": figures.enlarged(lr, sources.data.scale), "SR": sr, "HR": hr, "error": error_map(sr, hr)}
     panels = sources.panels(f"{variant}_{kind}_crop", layers)
     title = f"{variant}, {kind} crop: of {row['image']}, {tables.label(score)} {tables.number(score, row[score])}"
     return {"title": title, "panels": panels}
@@ -140,8 +137,7 @@ def compared(sources: Sources, a: str, b: str) -> Iterator[Row]:
     By the gain on bicubic in the first score made picture by picture. Well: at least the median of both variants' gains.
     """
     study, score = sources.study, comparison.whole_scores(sources.study)[0]
-    valid = study.images[study.images["set"] == "valid"]
-    table = valid.pivot(index="image", columns="variant", values=score) * comparison.sign(score)
+    table = comparison.by_picture(study.valid, score)
     with np.errstate(invalid="ignore"):
         gains = table[[a, b]].sub(table[BICUBIC], axis=0).fillna(0.0).clip(-BEYOND, BEYOND)
     well = float(np.median(gains))
@@ -166,7 +162,7 @@ def compared(sources: Sources, a: str, b: str) -> Iterator[Row]:
 
 def _parts(sources: Sources, a: str, b: str, name: str, file: str) -> list[Panel]:
     """LR, a, b and HR where a and b differ most."""
-    picture = next(one for one in sources.data.valid if one.name == name)
+    picture = sources.picture(name)
     sides = {variant: sr_of(sources.study, variant, name) for variant in (a, b)}
     place = figures.busiest(error_map(sides[a], sides[b]), SIDE)
-    return sources.zooms(file, {"LR": enlarged(picture.lr, sources.data.scale), **sides, "HR": picture.hr}, place)
+    return sources.zooms(file, {"LR": figures.enlarged(picture.lr, sources.data.scale), **sides, "HR": picture.hr}, place)

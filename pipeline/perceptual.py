@@ -15,7 +15,6 @@ from pipeline.files import sha256
 
 Images = NDArray[np.uint8]
 Score = Callable[[Images, Images], NDArray[np.float64]]
-NAME = "lpips_alex"
 SHIFT, SPREAD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # the authors' normalisation, of values in [-1, 1]
 LAYERS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs, in torchvision's numbering
 LEAST = 31  # pixels a side, below which nothing is left of AlexNet's last layers

@@ -29,6 +29,7 @@ class Protocol(NamedTuple):
         return y.mul(255).add(0.5).floor().div(255) if self.rounded else y
 
 
+LPIPS = "lpips_alex"  # the score that has no protocol: always of RGB, whole pictures, no border
 PROTOCOLS = {
     "benchmark_y": Protocol("y", False, False, "Y (BT.601, not rounded), whole pictures, a border of scale pixels left out"),
     "matlab_y": Protocol("y", True, False, "Y (BT.601, rounded to 8 bits), whole pictures, a border of scale pixels left out"),

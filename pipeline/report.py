@@ -55,12 +55,10 @@ def write_page(sources: Sources, card: dict[str, Any]) -> None:
 def look(sources: Sources) -> dict[str, Any]:
     """What the page's slider needs: for each validation picture its layers, as files, and their scores; all put below `out`."""
     study, folder = sources.study, sources.out / "pictures"
-    scores, valid = comparison.whole_scores(study), study.images[study.images["set"] == "valid"]
-    shown = []
+    scores, valid, shown = comparison.whole_scores(study), study.valid, []
     for picture in sources.data.valid:
         files = {name: quote(f"pictures/{name}/{picture.name}.png") for name in (*study.variants, "HR")}
         for variant in study.variants:
-            gallery.sr_of(study, variant, picture.name)  # is it there, and whole?
             with whole(folder / variant / f"{picture.name}.png") as temporary:
                 shutil.copyfile(study.results / variant / f"{picture.name}.png", temporary)
         pictures.write(folder / "HR" / f"{picture.name}.png", np.asarray(picture.hr))
@@ -86,10 +84,8 @@ def _models(study: comparison.Study, out: Path) -> Iterator[dict[str, Any]]:
             raise InputError(f"{path}: expected what {variant} is made of: {error}; {comparison.rerun(variant)}") from None
         alike.setdefault(json.dumps(levels), []).append(variant)
     for text, variants in alike.items():
-        names = [f"{variants[0]}_level_{number}" for number in range(len(json.loads(text)))]
-        panels = [
-            _figure(out, name, diagrams.draw(level), level["title"]) for name, level in zip(names, json.loads(text), strict=True)
-        ]
+        levels = enumerate(json.loads(text))
+        panels = [_figure(out, f"{variants[0]}_level_{number}", diagrams.draw(level), level["title"]) for number, level in levels]
         yield {"name": ", ".join(variants), "levels": panels}
 
 
@@ -105,32 +101,34 @@ def _training(study: comparison.Study, out: Path) -> Iterator[Panel]:
 
 
 def _curves(study: comparison.Study, out: Path) -> Iterator[Panel]:
-    """Each score of the saved checkpoints, with bicubic's level."""
+    for metric, title, figure in _by_epoch(study) if study.params.models else []:
+        yield _figure(out, metric, figure, f"{title}, a line a variant")
+
+
+def _by_epoch(study: comparison.Study) -> Iterator[tuple[str, str, Figure]]:
+    """Each score of the saved checkpoints, with bicubic's level: its name, title and figure."""
     rows: pd.DataFrame = comparison.curves(study)["evaluation"]
-    bicubic = comparison.summary(study)[comparison.BICUBIC]
-    bicubic["frechet"] = bicubic[comparison.distance(study)]
-    for metric in [*study.scores, "frechet"] if len(rows) else []:
-        label = tables.label(comparison.distance(study) if metric == "frechet" else metric)
-        figure = figures.by_epoch(rows, [metric], f"{label} of the saved checkpoints", label, bicubic.get(metric))
-        yield _figure(out, metric, figure, f"{label} of the saved checkpoints, a line a variant")
+    bicubic, distance = comparison.summary(study)[comparison.BICUBIC], comparison.distance(study)
+    for metric, column in [*((score, score) for score in study.scores), (distance, "frechet")]:
+        label = tables.label(metric)
+        title = f"{label} of the saved checkpoints"
+        yield column, title, figures.by_epoch(rows, [column], title, label, bicubic.get(metric))
 
 
 def write_examples(sources: Sources, out: Path) -> None:
-    """What the README and `dvc plots` show: the most detailed part of the first pictures, and PSNR against the epoch."""
+    """What the README and `dvc plots` show: the most detailed part of the first pictures, and the first score by epoch."""
     for number, picture in enumerate(sources.data.valid[:EXAMPLES]):
         layers, place = _layers(sources, number)
         parts = [(name, figures.window(image, place, gallery.SIDE)) for name, image in layers.items() if name != "LR"]
         figures.save(figures.strip(parts), out / f"{picture.name}.png")
-    study, score = sources.study, sources.study.scores[0]
-    rows: pd.DataFrame = comparison.curves(study)["evaluation"]
-    label, bicubic = tables.label(score), comparison.summary(study)[comparison.BICUBIC]
-    figures.save(figures.by_epoch(rows, [score], f"{label} of the saved checkpoints", label, bicubic[score]), out / "curve.png")
+    _, _, figure = next(_by_epoch(sources.study))
+    figures.save(figure, out / "curve.png")
 
 
 def _layers(sources: Sources, number: int) -> tuple[dict[str, gallery.Image], tuple[int, int]]:
     """LR, bicubic, the variants and HR of a validation picture, and where it has the most detail."""
     picture, study = sources.data.valid[number], sources.study
-    layers = {"LR": gallery.enlarged(picture.lr, sources.data.scale)}
+    layers = {"LR": figures.enlarged(picture.lr, sources.data.scale)}
     layers |= {variant: gallery.sr_of(study, variant, picture.name) for variant in study.variants} | {"HR": picture.hr}
     return layers, figures.busiest(picture.hr, gallery.SIDE)
 
@@ -158,8 +156,7 @@ def _pairs(sources: Sources) -> Iterator[dict[str, Any]]:
     """Every two variants: the scatter of their scores, and the four pictures."""
     study, scores = sources.study, comparison.whole_scores(sources.study)
     for a, b in combinations(study.faces, 2) if scores else []:
-        valid = study.images[study.images["set"] == "valid"]
-        values = valid.pivot(index="image", columns="variant", values=scores[0])
+        values = study.valid.pivot(index="image", columns="variant", values=scores[0])
         label = tables.label(scores[0])
         chart = _figure(sources.out, f"{a}_{b}_scatter", figures.scatter(values[a], values[b], label), f"{label} of {a} and {b}")
         yield {"title": f"{a} and {b}", "scatter": chart, "rows": list(gallery.compared(sources, a, b))}

@@ -11,7 +11,7 @@ from pipeline.layers import Normalize
 Level = dict[str, Any]  # title, nodes
 Node = dict[str, Any]  # label, inputs (numbers of nodes that stand before it)
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "÷"}
-FUNCTIONS = {"add": "+", "iadd": "+", "cat": "concat", "interpolate": "enlarge", "mul": "*"}
+FUNCTIONS = {**SIGNS, "iadd": "+", "cat": "concat", "interpolate": "enlarge"}
 
 
 def of(arch: str, config: dict[str, Any], scale: int) -> list[Level]:

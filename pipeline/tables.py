@@ -6,17 +6,17 @@ import numpy as np
 
 from pipeline import comparison, pairs
 from pipeline.comparison import BICUBIC, Study
-from pipeline.protocols import PROTOCOLS
+from pipeline.protocols import LPIPS, PROTOCOLS
 
 LR = {"bicubic": "by the benchmarks' bicubic (MATLAB's imresize)", "official": "as published with the data set"}
 LABELS = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "fid": "FID",
-    "lpips_alex": "LPIPS 0.1 (AlexNet)",
+    LPIPS: "LPIPS 0.1 (AlexNet)",
     "best_epoch": "best epoch",
 }
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "best": 0, "kid": 3, "parameters": 0, "receptive": 0}
+DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "best": 0, "kid": 3, "receptive": 0}
 
 
 def verdict(study: Study) -> str:
@@ -38,16 +38,13 @@ def table(study: Study) -> list[list[str]]:
     columns = [*study.scores, comparison.distance(study), kid, "best_epoch"]
     lines = [["variant", *(label(name) for name in columns)]]
     lines += [[variant, *(_cell(values, name) for name in columns)] for variant, values in rows.items()]
-    groups: dict[str, list[str]] = {}
-    for name, variant in study.params.models.items():
-        groups.setdefault(variant.group or "", []).append(name)
-    for group, members in groups.items():
-        if group and len(members) > 1:
+    for members in study.groups:
+        if len(members) > 1:
             spread = [
                 (np.mean(found), np.std(found, ddof=1)) for found in ([rows[one][name] for one in members] for name in columns)
             ]
             cells = [f"{number(name, mean)} ± {number(name, std)}" for name, (mean, std) in zip(columns, spread, strict=True)]
-            lines.append([f"{group}: mean of {len(members)}", *cells])
+            lines.append([f"{study.params.models[members[0]].group}: mean of {len(members)}", *cells])
     return lines
 
 
@@ -83,14 +80,13 @@ def cost_table(study: Study) -> list[list[str]]:
 
 def difference_table(study: Study) -> dict[str, list[list[str]]]:
     """Title -> the differences between every two rows on the validation pictures; nothing where there are no two."""
-    found, scores = comparison.differences(study), comparison.whole_scores(study)
+    found = comparison.main_differences(study)
     if found.empty:
         return {}
-    first = comparison.faced(study, found, scores[0])
-    count = int(first["pictures"].iloc[0])
+    count = int(found["pictures"].iloc[0])
     title = f"Differences on the {count} validation picture{'s' * (count > 1)}"
     title += " (so few that intervals are rough)" * (count < pairs.FEW)
-    lines = [[sentence(row), f"{row.p_value:.2g}"] for row in first.itertuples()]
+    lines = [[sentence(row), f"{row.p_value:.2g}"] for row in found.itertuples()]
     return {title: [["paired over pictures, bootstrap interval", "p (sign test)"], *lines]}
 
 
@@ -112,7 +108,7 @@ def sentence(row: Any) -> str:
 def protocol(study: Study) -> str:
     """How the numbers were made, in one paragraph."""
     settings, scale, dataset = study.params.evaluate, study.params.scale, study.params.dataset
-    pictures = study.images[study.images["set"] == "valid"]["image"].nunique()
+    pictures = study.valid["image"].nunique()
     crops = settings.crops_per_image * pictures
     named = "; ".join(f"{name}: {PROTOCOLS[name].text}" for name in settings.protocols)
     return (
@@ -134,14 +130,16 @@ def number(name: str, value: float | None) -> str:
     """A value as tables show it: PSNR with 2 digits, SSIM with 4, infinity as inf."""
     if value is None or np.isnan(value):
         return "-"
-    digits = next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
-    return f"{value:,.{digits}f}" if name == "parameters" else f"{value:.{digits}f}"
+    return f"{value:,.0f}" if name == "parameters" else f"{value:.{_digits(name)}f}"
 
 
 def signed(name: str, value: float, more: int = 1) -> str:
     """A difference with its sign, and `more` digits than the value itself has."""
-    digits = more + next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
-    return f"{value:+.{digits}f}"
+    return f"{value:+.{_digits(name) + more}f}"
+
+
+def _digits(name: str) -> int:
+    return next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
 
 
 def markdown(study: Study, card: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ BEST, ENSEMBLE = "best", "best+"
 
 def evaluate(
     folder: Path, sets: evaluation.Sets, how: evaluation.How, device: torch.device
-) -> tuple[list[dict[str, Any]], dict[str, evaluation.Result]]:
-    """A row of means per checkpoint, the best one's last, and its results (as ENSEMBLE, where asked for, and as BEST).
+) -> tuple[list[dict[str, Any]], dict[str, evaluation.Result], list[structure.Level]]:
+    """A row of means per checkpoint, the best one's last, and its results (as ENSEMBLE, where asked for, and as BEST),
+    and what the model is made of.
 
     Other checkpoints are scored on the validation pictures alone; the SR pictures that `how` keeps are the best one's.
     """
@@ -35,10 +36,5 @@ def evaluate(
     if how.settings.self_ensemble:
         found[ENSEMBLE] = score(model, sets, blind, ensemble=True)
         rows.append({"checkpoint": ENSEMBLE, "epoch": about["epoch"], **found[ENSEMBLE].means})
-    return [*rows, {"checkpoint": BEST, "epoch": about["epoch"], **best.means, **costs}], {**found, BEST: best}
-
-
-def levels(folder: Path) -> list[structure.Level]:
-    """What the model of a variant's checkpoints is made of."""
-    about = checkpoint.load(folder / "best.safetensors").about
-    return structure.of(about["arch"], about["config"], about["scale"])
+    rows.append({"checkpoint": BEST, "epoch": about["epoch"], **best.means, **costs})
+    return rows, {**found, BEST: best}, structure.of(about["arch"], about["config"], about["scale"])

@@ -27,10 +27,10 @@ def main(
     keep = partial(evaluation.keep, results)
     how = evaluation.How(settings, reference.load(crops), network, lpips, sharing.among(fabric), keep)
     every = {evaluation.VALID: shards.load(data).valid, **testsets.load(sets, settings.sets)}
-    rows, found = trained.evaluate(checkpoints, every, how, fabric.device)
+    rows, found, levels = trained.evaluate(checkpoints, every, how, fabric.device)
     if fabric.is_global_zero:
         evaluation.write(rows, found, scores, curve, results)
-        write_json(results / "structure.json", trained.levels(checkpoints))
+        write_json(results / "structure.json", levels)
 
 
 if __name__ == "__main__":
