@@ -109,6 +109,12 @@ class Evaluate(Section):
     frechet: Frechet
     lpips: Weights | None
 
+    @model_validator(mode="after")
+    def sets_apart(self) -> Self:
+        if "valid" in self.sets or len(set(self.sets)) < len(self.sets):
+            raise reject(f"sets: expected each name once and none called valid (the validation pictures), found {self.sets}")
+        return self
+
 
 class Params(Section):
     dataset: Dataset

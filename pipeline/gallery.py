@@ -154,7 +154,7 @@ def compared(sources: Sources, a: str, b: str) -> Iterator[Row]:
         name, found = str(margin.index[at]), margin.iloc[at]
         numbers = ", ".join(f"{one} {tables.signed(score, gains[one].iloc[at])}" for one in (a, b))
         if found > 0 or (number == 0 and found == 0):
-            panels = _parts(sources, a, b, name, f"{a}_{b}_{number}")
+            panels = _parts(sources, a, b, name, f"{a}-{b}_{number}")
             yield {"title": f"{kind}: {name} ({numbers} on bicubic; {limit})", "panels": panels}
         else:
             yield {"title": f"{kind}: none ({limit}; nearest to it is {name}: {numbers})", "panels": []}

@@ -11,15 +11,17 @@ LONGEST = 1024  # LR pixels: a model that still reaches the ends of such a line 
 def radius(arch: str, config: dict[str, object], scale: int) -> int | None:
     """LR pixels that an output pixel depends on at each side of the one that it lies in; None: all, as by a global pooling.
 
-    The gradient of one output with respect to a line of LR pixels, in a copy whose weights are all positive and small, so that
-    nothing cancels and no activation saturates; in float64, where even the product of hundreds of such weights is no zero. A line
-    is enough, since kernels are square; both directions are looked at.
+    The gradient of one output with respect to a line of LR pixels, in a copy whose weights are all positive, so that nothing
+    cancels, small, so that no activation saturates, and drawn, so that a normalisation over channels finds them different; in
+    float64, where even the product of hundreds of such weights is no zero. A line is enough, since kernels are square; both
+    directions are looked at.
     """
     model = registry.build(arch, config, scale).double().eval()
+    drawn = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
-                layer.weight.fill_(0.3 / layer.weight[0].numel())
+                layer.weight.uniform_(0.5, 1.5, generator=drawn).mul_(0.3 / layer.weight[0].numel())
                 if layer.bias is not None:
                     layer.bias.zero_()
     length = 32

@@ -158,5 +158,5 @@ def _pairs(sources: Sources) -> Iterator[dict[str, Any]]:
     for a, b in combinations(study.faces, 2) if scores else []:
         values = study.valid.pivot(index="image", columns="variant", values=scores[0])
         label = tables.label(scores[0])
-        chart = _figure(sources.out, f"{a}_{b}_scatter", figures.scatter(values[a], values[b], label), f"{label} of {a} and {b}")
+        chart = _figure(sources.out, f"{a}-{b}_scatter", figures.scatter(values[a], values[b], label), f"{label} of {a} and {b}")
         yield {"title": f"{a} and {b}", "scatter": chart, "rows": list(gallery.compared(sources, a, b))}

@@ -16,7 +16,7 @@ LABELS = {
     LPIPS: "LPIPS 0.1 (AlexNet)",
     "best_epoch": "best epoch",
 }
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "best": 0, "kid": 3, "receptive": 0}
+DIGITS = {"psnr": 2, "best": 0, "kid": 3, "fd_": 1, "fid": 1, "multiply": 1, "receptive": 0}  # all else, as SSIM: 4
 
 
 def verdict(study: Study) -> str:
@@ -139,7 +139,7 @@ def signed(name: str, value: float, more: int = 1) -> str:
 
 
 def _digits(name: str) -> int:
-    return next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 1)
+    return next((digits for prefix, digits in DIGITS.items() if name.startswith(prefix)), 4)
 
 
 def markdown(study: Study, card: dict[str, Any]) -> str:

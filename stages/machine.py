@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from pipeline.config import Precision
 
 Accelerator = Annotated[str, typer.Option(envvar="SR_ACCELERATOR")]
-Devices = Annotated[int, typer.Option(envvar="SR_DEVICES")]
-Nodes = Annotated[int, typer.Option(envvar="SR_NODES")]
+Devices = Annotated[int, typer.Option(envvar="SR_DEVICES", min=1)]
+Nodes = Annotated[int, typer.Option(envvar="SR_NODES", min=1)]
 
 
 def launch(accelerator: str, devices: int, nodes: int, precision: Precision = "32-true") -> Fabric:

@@ -78,6 +78,8 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
             ["psnrr"],
             "evaluate.metrics.0: found 'psnrr': no file pipeline/metrics/psnrr.py; allowed: psnr, ssim",
         ),
+        ("evaluate.sets", ["valid"], "evaluate.sets: expected each name once and none called valid"),
+        ("evaluate.sets", ["Set5", "Set5"], "evaluate.sets: expected each name once"),
         ("evaluate.metrics", [], "evaluate.metrics: found []: List should have at least 1 item"),
         ("evaluate.frechet.features", "vgg", "evaluate.frechet.features: found 'vgg': Input should be 'efficientnet_lite0' or"),
         ("evaluate.frechet.features", "inception", "evaluate.frechet.features: inception needs weights and sha256"),

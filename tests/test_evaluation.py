@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import nn
 
 from pipeline import (
     cost,
@@ -115,6 +116,24 @@ def test_receptive_fields_of_published_sizes() -> None:
     """EDSR 16x64: 1 + 32 + 1 + 1 at LR, then half and a quarter: 36 LR pixels. RCAN pools over the whole picture."""
     assert receptive.radius("edsr", {"blocks": 16, "width": 64, **EDSR}, 4) == 36
     assert receptive.radius("rcan", SMALL["rcan"], 4) is None
+
+
+class Channelwise(nn.Module):
+    """Two convolutions behind a normalisation over the channels of each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 48, 3, padding=1)])
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        first = nn.functional.layer_norm(self.convs[0](lr).permute(0, 2, 3, 1), (16,)).permute(0, 3, 1, 2)
+        sr: torch.Tensor = nn.functional.pixel_shuffle(self.convs[1](first), 4)
+        return sr
+
+
+def test_receptive_field_through_a_normalisation_over_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "build", lambda arch, config, scale: Channelwise())
+    assert receptive.radius("channelwise", {}, 4) == 2
 
 
 @pytest.mark.parametrize("arch", FINITE)

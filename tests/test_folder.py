@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -164,9 +165,11 @@ def test_wrong_path(tmp_path: Path) -> None:
         folder.fetch(source(tmp_path), tmp_path / "raw", 4, lambda *_: None)
 
 
-def test_one_folder_for_both_sides(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"valid\.hr: train is the training folder too; name another"):
-        folder.Config(path=tmp_path, train=folder.Side(hr="train"), valid=folder.Side(hr="train"))
+@pytest.mark.parametrize("train, valid", [("train", "train"), (".", "valid"), ("all/train", "all")])
+def test_one_folder_for_both_sides(train: str, valid: str, tmp_path: Path) -> None:
+    message = f"valid.hr: {valid} and train.hr: {train} hold the same pictures; name another"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        folder.Config(path=tmp_path, train=folder.Side(hr=train), valid=folder.Side(hr=valid))
 
 
 @settings(max_examples=500, deadline=None)

@@ -93,7 +93,7 @@ def test_page_is_complete(built: Repository, tmp_path: Path) -> None:
     wanted |= {f"figures/{name}_level_{level}.svg" for name in ("srresnet", "edsr") for level in (0, 1)}  # edsr_mse is built alike
     kinds = ("best", "worst", "best_crop", "worst_crop")
     wanted |= {f"parts/{name}_{kind}_{part}.png" for name in VARIANTS for kind in kinds for part in parts}
-    wanted |= {f"figures/{a}_{b}_scatter.svg" for a, b in combinations(VARIANTS, 2)}
+    wanted |= {f"figures/{a}-{b}_scatter.svg" for a, b in combinations(VARIANTS, 2)}
     wanted |= {f"parts/{image}_part_{layer}.png" for image in ("chelsea", "rocket") for layer in ("LR", "bicubic", *VARIANTS, "HR")}
     assert wanted <= set(page.sources), wanted - set(page.sources)
     kinds_of_a_pair = [text for text in page.texts["h4"] if text.startswith(("both do", "only "))]

@@ -38,8 +38,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def apart(self) -> Self:
-        if (self.path / self.train.hr).resolve() == (self.path / self.valid.hr).resolve():
-            raise reject(f"valid.hr: {self.valid.hr} is the training folder too; name another")
+        train, valid = ((self.path / side.hr).resolve() for side in (self.train, self.valid))
+        if train.is_relative_to(valid) or valid.is_relative_to(train):
+            raise reject(f"valid.hr: {self.valid.hr} and train.hr: {self.train.hr} hold the same pictures; name another")
         return self
 
 
