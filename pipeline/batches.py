@@ -1,8 +1,8 @@
 """Training batches: batch t depends on (seed, t) alone, so a resumed run needs only the step number."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ Array = NDArray[np.uint8]
 Index = NDArray[np.int64]
 Pair = tuple[torch.Tensor, torch.Tensor]
 RESIDENT = 0.5  # the share of a GPU's free memory that the tiles may take
+BITS = (1, 2, 4)  # of a turn: flips the rows, flips the columns, transposes
 
 
 class Places(NamedTuple):
@@ -63,27 +64,32 @@ def stream(
 ) -> Iterator[Pair]:
     """The batches as float32 (hr, lr) on `device`, (N, 3, H, W) in [0, 1].
 
-    From tiles that lie in the device's memory where they fit (`resident`; by default on a GPU with room), else cut by a thread
-    while the step before runs, and copied from pinned memory.
+    A thread draws and cuts the next one while the step before runs: from tiles that lie in the device's memory where they fit
+    (`resident`; by default on a GPU with room), else from the memory maps, through pinned memory.
     """
+    on_gpu = device.type == "cuda"
+    picks = []
     if _fits(shards, device) if resident is None else resident:
-        tiles = [torch.from_numpy(np.array(one)).to(device) for one in (shards.train_hr, shards.train_lr)]
-        for one in places:
-            yield _pick(tiles[0], one, patch, shards.scale), _pick(tiles[1], one, patch // shards.scale, 1)
-        return
-    pinned = device.type == "cuda"
+        sides = (shards.train_hr, patch, shards.scale), (shards.train_lr, patch // shards.scale, 1)
+        picks = [_resident(tiles, side, step, device) for tiles, side, step in sides]
+
+    def ahead() -> list[torch.Tensor] | None:
+        if on_gpu:
+            torch.cuda.set_device(device)  # a thread begins with the first one
+        one = next(places, None)
+        if one is None:
+            return None
+        if picks:
+            return [pick(one) for pick in picks]
+        halves = [torch.from_numpy(half) for half in cut(shards, one, patch)]
+        return [half.pin_memory() for half in halves] if on_gpu else halves
+
     with ThreadPoolExecutor(1) as thread:
-        loads = (thread.submit(_load, shards, one, patch, pinned) for one in places)
-        waiting = next(loads, None)
-        while waiting:
-            ready, waiting = waiting.result(), next(loads, None)
+        waiting = thread.submit(ahead)
+        while ready := waiting.result():
+            waiting = thread.submit(ahead)
             hr, lr = (images.to_float(half.to(device, non_blocking=True)) for half in ready)
             yield hr, lr
-
-
-def _load(shards: Shards, places: Places, patch: int, pinned: bool) -> list[torch.Tensor]:
-    halves = [torch.from_numpy(half) for half in cut(shards, places, patch)]
-    return [half.pin_memory() for half in halves] if pinned else halves
 
 
 def _fits(shards: Shards, device: torch.device) -> bool:
@@ -91,18 +97,24 @@ def _fits(shards: Shards, device: torch.device) -> bool:
     return device.type == "cuda" and needed < RESIDENT * torch.cuda.mem_get_info(device)[0]
 
 
-def _pick(tiles: torch.Tensor, places: Places, side: int, step: int) -> torch.Tensor:
-    """Cut and turn on the tiles' device: the turns are arithmetic on the indices of rows and columns."""
-    moved = [torch.from_numpy(one).to(tiles.device, non_blocking=True) for one in (places.tile, places.top, places.left)]
-    tile, top, left = (one[:, None, None] for one in moved)
-    rows = torch.arange(side, device=tiles.device)[None, :, None]
-    columns = rows.transpose(1, 2)
-    if places.turn is not None:
-        flip_rows, flip_columns, transpose = torch.from_numpy(places.turn).to(tiles.device)[:, :, None, None].bool()
-        rows, columns = torch.where(transpose, columns, rows), torch.where(transpose, rows, columns)
-        rows = torch.where(flip_rows, side - 1 - rows, rows)
-        columns = torch.where(flip_columns, side - 1 - columns, columns)
-    return images.to_float(tiles[tile, top * step + rows, left * step + columns])
+def _resident(tiles: Array, side: int, step: int, device: torch.device) -> Callable[[Places], torch.Tensor]:
+    """Copy the tiles to the device; the function returned cuts and turns a batch there: uint8 (N, side, side, 3).
+
+    A patch's pixels lie at its corner plus offsets that depend on its turn alone.
+    """
+    length = tiles.shape[1]
+    pixels = torch.from_numpy(np.array(tiles)).to(device).view(-1, 3)
+    grid = np.arange(side)[:, None] * length + np.arange(side)
+    turned = [_turned(grid, *(bool(turn & bit) for bit in BITS)) for turn in range(8)]
+    offsets = torch.from_numpy(np.stack(turned)).to(device)
+
+    def pick(places: Places) -> torch.Tensor:
+        corner = (places.tile * length + places.top * step) * length + places.left * step
+        turn = np.zeros_like(corner) if places.turn is None else np.array(BITS) @ places.turn
+        corners, turns = torch.from_numpy(np.stack([corner, turn])).to(device, non_blocking=True)
+        return pixels[offsets[turns] + corners[:, None, None]]
+
+    return pick
 
 
 def _gather(tiles: Array, tile: Index, top: Index, left: Index, side: int, step: int) -> Array:
@@ -117,7 +129,11 @@ def _gather(tiles: Array, tile: Index, top: Index, left: Index, side: int, step:
 def _turn(patches: Array, turns: list[list[int]]) -> None:
     """Turn each patch in place; a pixel moves as one item of 3 bytes."""
     pixels = patches.view("V3")[..., 0]
-    for patch, (flip_rows, flip_columns, transpose) in zip(pixels, turns, strict=True):
-        turned = patch[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-        if flip_rows or flip_columns or transpose:
-            patch[:] = (turned.T if transpose else turned).copy()
+    for patch, turn in zip(pixels, turns, strict=True):
+        if any(turn):
+            patch[:] = _turned(patch, *map(bool, turn)).copy()
+
+
+def _turned(patch: NDArray[Any], flip_rows: bool, flip_columns: bool, transpose: bool) -> NDArray[Any]:
+    turned = patch[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+    return turned.T if transpose else turned

@@ -39,7 +39,7 @@ class Train(Section):
     batch_size: Annotated[int, Field(gt=0)]
     patch: Annotated[int, Field(gt=0)]
     augment: bool
-    schedule: Literal["step", "cosine"]
+    schedule: Literal["step", "cosine", "linear"]
     lr_step: Annotated[int, Field(gt=0)]
     lr_gamma: Annotated[float, Field(gt=0, le=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -134,6 +134,11 @@ class Params(Section):
             sizes.append((f"{where}.patch", train.patch))
             if train.patch > self.prepare.tile:
                 raise reject(f"{where}.patch: {train.patch} is larger than a tile (prepare.tile: {self.prepare.tile})")
+        taken: dict[tuple[str | None, int | None], str] = {}
+        for name, variant in self.models.items():
+            seed = self.seed if variant.seed is None else variant.seed
+            if (other := taken.setdefault((variant.group, seed), name)) != name and variant.group:
+                raise reject(f"models.{name}.seed: {seed} is that of models.{other}, too; a group's members each have their own")
         for where, size in sizes:
             if size % self.scale:
                 raise reject(f"{where}: {size} is no multiple of the scale {self.scale}")

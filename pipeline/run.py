@@ -1,5 +1,6 @@
 """A training as a value: what decides it, what changes while it runs, how it begins, and how it is saved and restored."""
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from pipeline import checkpoint, registry, shards
 from pipeline.config import Train, Variant
@@ -36,7 +36,7 @@ class Run:
     model: nn.Module  # the weights that learn
     forward: nn.Module  # the same, as Fabric and torch.compile wrap it
     optimizers: list[torch.optim.Optimizer]
-    ema: AveragedModel | None
+    ema: nn.Module | None  # the moving average of its weights
     step: int = 0
     losses: list[torch.Tensor] = field(default_factory=list)  # of this epoch, a row a step
     history: list[dict[str, Any]] = field(default_factory=list)  # a row an epoch
@@ -44,7 +44,7 @@ class Run:
     @property
     def scored(self) -> nn.Module:
         """What is validated and saved: the moving average of the weights where there is one."""
-        return self.ema.module if self.ema else self.model
+        return self.model if self.ema is None else self.ema
 
 
 def begin(job: Job, fabric: Fabric, compiled: bool) -> Run:
@@ -60,19 +60,21 @@ def begin(job: Job, fabric: Fabric, compiled: bool) -> Run:
     module: nn.Module = torch.compile(model) if compiled else model  # type: ignore[assignment]
     forward, *optimizers = fabric.setup(module, *optimizers)
     model.train()
-    ema = AveragedModel(model, multi_avg_fn=_average(train.ema)) if train.ema else None
+    ema = copy.deepcopy(model).requires_grad_(False) if train.ema else None
     return Run(model, forward, optimizers, ema)
 
 
-def _average(decay: float) -> Any:
-    """An exponential moving average whose decay rises as (1 + n) / (10 + n), so that the start is soon forgotten."""
+@torch.no_grad()
+def average(run: Run, decay: float) -> None:
+    """Move the average towards the weights; its decay rises as (1 + step) / (10 + step), so that the start is soon forgotten.
 
-    @torch.no_grad()
-    def update(averages: list[torch.Tensor], weights: list[torch.Tensor], n: torch.Tensor) -> None:
-        now = (n + 1) / (n + 10)
-        torch._foreach_lerp_(averages, weights, float(1 - torch.clamp(now, max=decay)))
-
-    return update
+    torch's AveragedModel counts its updates on the device and so makes the host wait for it at each step.
+    """
+    assert run.ema is not None
+    weight = 1 - min(decay, (1 + run.step) / (10 + run.step))
+    torch._foreach_lerp_(list(run.ema.parameters()), list(run.model.parameters()), weight)
+    for own, current in zip(run.ema.buffers(), run.model.buffers(), strict=True):
+        own.copy_(current)
 
 
 def values(run: Run, fabric: Fabric) -> dict[str, Any]:

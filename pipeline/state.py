@@ -16,7 +16,7 @@ from torch.utils import _pytree
 from pipeline.errors import InputError
 from pipeline.files import whole
 
-FORMAT = 2
+FORMAT = 3
 NAMES = ("state.pt", "previous.pt")
 KEEP, BYTES = 8, 20 * 2**30  # folders of killed runs that are kept, and how much they may hold together
 
@@ -79,7 +79,7 @@ def load(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
 
 def prune(root: Path) -> None:
     """Remove the states of runs that were killed and never resumed: the oldest, beyond KEEP or BYTES; none that is in use."""
-    total, folders = 0, [(path.stat().st_mtime, path) for path in root.iterdir() if path.is_dir()]
+    total, folders = 0, [(_saved(path), path) for path in root.iterdir() if path.is_dir()]
     for number, (_, folder) in enumerate(sorted(folders, reverse=True)):
         with suppress(OSError, Timeout):  # OSError: another run removes it, too
             total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -88,9 +88,25 @@ def prune(root: Path) -> None:
                     remove(folder)
 
 
+def _saved(folder: Path) -> float:
+    """When a state was last written, in seconds; 0 for one that another run removed a moment ago."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def lock(folder: Path, timeout: float) -> FileLock:
-    """The lock of a state, beside its folder. Raises filelock.Timeout when it is taken for longer than `timeout` seconds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """The lock of a state, beside its folder. Raises filelock.Timeout when it is taken for longer than `timeout` seconds.
+
+    Raises InputError where the folder cannot be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent}: expected a folder for states of training: {error}; set SR_STATE to another one"
+        ) from None
     return FileLock(folder.with_name(f"{folder.name}.lock"), timeout=timeout)
 
 

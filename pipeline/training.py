@@ -13,7 +13,7 @@ from pipeline import batches, checkpoint, failures, registry, schedule, shards, 
 from pipeline.errors import Stopped
 from pipeline.images import to_tensor
 from pipeline.metrics import psnr
-from pipeline.run import Job, Run, begin, restore, values
+from pipeline.run import Job, Run, average, begin, restore, values
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 COLUMNS = ("train_loss", "train_l1", "train_mse", "skipped", "stop")
@@ -102,7 +102,7 @@ def take_step(run: Run, job: Job, fabric: Fabric, hr: torch.Tensor, lr: torch.Te
         for one in run.optimizers:
             one.step()
         if run.ema:
-            run.ema.update_parameters(run.model)
+            average(run, job.train.ema)
     run.losses.append(row)
     run.step += 1
 

@@ -41,11 +41,17 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def data(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> shards.Shards:
-    """Shards x4 of two training and two validation photographs."""
+def data_at(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of shards x4 of two training and two validation photographs."""
     out = tmp_path_factory.mktemp("shards")
     prepare(raw, out, scale=4, tile=128, lr="bicubic", dataset={"source": "photos"}, workers=1)
-    return shards.load(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def data(data_at: Path) -> shards.Shards:
+    """Those shards, opened."""
+    return shards.load(data_at)
 
 
 @pytest.fixture(scope="session")

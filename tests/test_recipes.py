@@ -54,15 +54,20 @@ def test_cosine_with_warm_up() -> None:
     assert 0 < rates[-1] < 0.001
 
 
+def test_linear_to_zero() -> None:
+    train = settings(epochs=10, patches_per_epoch=40, batch_size=4, schedule="linear", warmup_steps=4)
+    assert [rate(train, 2.0, step) for step in (0, 3, 50, 99)] == pytest.approx([0.5, 1.94, 1.0, 0.02])
+
+
 def test_average_of_the_weights(data: shards.Shards) -> None:
-    """Worked out by hand: the first step's weights, then a decay of min(0.9, (1 + n) / (10 + n))."""
+    """Worked out by hand: from the start, a decay of min(0.9, (1 + n) / (10 + n))."""
     job, fabric, run = started(data, ema=0.9)
     assert run.ema is not None
-    expected = torch.empty(0)
+    expected = weights(run)
     for n in range(4):
         step(job, fabric, run)
         decay = min(0.9, (1 + n) / (10 + n))
-        expected = weights(run) if n == 0 else decay * expected + (1 - decay) * weights(run)
+        expected = decay * expected + (1 - decay) * weights(run)
     averaged = torch.cat([parameter.detach().flatten() for parameter in run.scored.parameters()])
     assert torch.allclose(averaged, expected, atol=1e-7)
     assert not torch.allclose(averaged, weights(run), atol=1e-5)
@@ -103,15 +108,15 @@ def test_orthogonal_keeps_directions_and_levels_sizes() -> None:
 def test_muon_by_hand() -> None:
     """Two steps of one 4x2x1x1 kernel: Nesterov's momentum, orthogonalised, at Adam's usual size."""
     kernel = torch.nn.Parameter(torch.zeros(4, 2, 1, 1))
-    optimizer = Muon([kernel], lr=0.1)
+    optimizer = Muon([kernel], lr=0.1, momentum=0.9)
     gradients = [torch.randn(4, 2, 1, 1, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     expected, momentum = torch.zeros(4, 2), torch.zeros(4, 2)
     for gradient in gradients:
         kernel.grad = gradient.clone()
         optimizer.step()
         flat = gradient.view(4, 2)
-        momentum = 0.95 * momentum + flat
-        expected = expected - 0.1 * 0.2 * 2 * orthogonal((flat + 0.95 * momentum)[None])[0]
+        momentum = 0.9 * momentum + flat
+        expected = expected - 0.1 * 0.2 * 2 * orthogonal((flat + 0.9 * momentum)[None])[0]
     assert torch.allclose(kernel.detach().view(4, 2), expected, atol=1e-6)
 
 

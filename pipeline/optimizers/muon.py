@@ -2,6 +2,7 @@
 
 The momentum of each convolution's weight, as a matrix (outputs, inputs * kernel), is replaced by the nearest orthogonal one, so
 that all directions of a layer learn at one pace. The first and the last convolution and all biases, as its authors advise: Adam.
+The momentum is the first of `adam_betas`: 0.9 served better here than the authors' 0.95.
 """
 
 import math
@@ -15,7 +16,6 @@ from torch import nn
 from pipeline.config import Train
 from pipeline.errors import InputError
 
-MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # the authors' coefficients: five rounds bring singular values near 1
 ROUNDS = 5
 RMS = 0.2  # the size of Adam's usual update, so that Adam's rates serve (Liu et al., Muon is Scalable for LLM Training, 2025)
@@ -28,14 +28,14 @@ def make(model: nn.Module, lr: float, train: Train) -> list[torch.optim.Optimize
     inner = kernels[1:-1]
     chosen = set(map(id, inner))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    return [Muon(inner, lr), torch.optim.Adam(others, lr, train.adam_betas, train.adam_eps)]
+    return [Muon(inner, lr, train.adam_betas[0]), torch.optim.Adam(others, lr, train.adam_betas, train.adam_eps)]
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum (Nesterov's), orthogonalised for all layers of a shape at once."""
 
-    def __init__(self, kernels: Iterable[nn.Parameter], lr: float) -> None:
-        super().__init__(kernels, {"lr": lr})
+    def __init__(self, kernels: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+        super().__init__(kernels, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -47,8 +47,8 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(kernel)
                 momentum = state["momentum"]
-                momentum.mul_(MOMENTUM).add_(kernel.grad)
-                of_a_shape[kernel.shape].append((kernel, kernel.grad + MOMENTUM * momentum))
+                momentum.mul_(group["momentum"]).add_(kernel.grad)
+                of_a_shape[kernel.shape].append((kernel, kernel.grad + group["momentum"] * momentum))
             for shape, pairs in of_a_shape.items():
                 updates = orthogonal(torch.stack([update.flatten(1) for _, update in pairs]))
                 rate = group["lr"] * RMS * math.sqrt(max(updates.shape[1:]))
@@ -58,12 +58,19 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """U V^T of each U S V^T (N, rows, columns), nearly: Newton and Schulz's iteration leaves singular values of 0.7 to 1.2."""
+    """U V^T of each U S V^T (N, rows, columns), nearly: Newton and Schulz's iteration leaves singular values of 0.7 to 1.2.
+
+    x <- p(x x^T) x, by the small square matrices alone: all factors p are polynomials of one matrix, so they commute, and x itself
+    is multiplied once at the end. Half the time where rows are a ninth of the columns.
+    """
     a, b, c = QUINTIC
     wide = matrices.shape[1] <= matrices.shape[2]
     x: torch.Tensor = matrices if wide else matrices.mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    square, eye = x @ x.mT, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    factors = eye
     for _ in range(ROUNDS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = a * eye + b * square + c * square @ square
+        factors, square = factor @ factors, factor @ square @ factor
+    x = factors @ x
     return x if wide else x.mT
