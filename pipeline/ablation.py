@@ -70,12 +70,12 @@ def ablations(study: comparison.Study, score: str) -> Iterator[Ablation]:
 
 
 def _over_seeds(a: Any, b: Any) -> tuple[float, float] | None:
-    """Welch's 95 % interval of the difference of two means (Welch, Biometrika 1947); None below two seeds a side."""
+    """Welch's 95 % interval of the difference of two means (Welch, Biometrika 1947); None below two a side, or where all agree."""
     if min(len(a), len(b)) < 2 or not np.isfinite([*a, *b]).all():
         return None
     difference, (u, v) = float(np.mean(a) - np.mean(b)), (float(np.var(side, ddof=1) / len(side)) for side in (a, b))
     if u + v == 0:
-        return difference, difference
+        return None
     freedom = (u + v) ** 2 / (u**2 / (len(a) - 1) + v**2 / (len(b) - 1))
     half = float(special.stdtrit(freedom, (1 + pairs.CONFIDENCE) / 2)) * (u + v) ** 0.5
     return difference - half, difference + half

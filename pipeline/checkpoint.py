@@ -26,7 +26,7 @@ class Checkpoint(NamedTuple):
 def save(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
     """Write the weights with `about` (keys: FIELDS) as one JSON value; the same weights give the same bytes."""
     assert set(about) == set(FIELDS), sorted(about)
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     with whole(path) as temporary:
         try:
             save_file(weights, temporary, metadata={KEY: json.dumps(about, sort_keys=True)})

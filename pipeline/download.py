@@ -42,14 +42,21 @@ def fetch(remote: Remote, mirrors: Sequence[str], cache: Path, show: Show, pause
     """
     folder = cache / remote.sha256
     path = folder / remote.name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{cache}: expected a folder for downloads: {error}; set SR_CACHE to another one") from None
     failures = []
     with FileLock(folder / "lock"):
         if path.exists():
             return path
         for mirror in mirrors:
             try:
-                return _from_url(remote, mirror, path, show, pause) if "://" in mirror else _from_folder(remote, Path(mirror))
+                return (
+                    _from_url(remote, mirror, path, show, pause)
+                    if "://" in mirror
+                    else _from_folder(remote, Path(mirror).expanduser())
+                )
             except InputError as failure:
                 failures.append(str(failure))
     raise InputError("\n".join(failures))

@@ -9,7 +9,8 @@ LONGEST = 1024  # LR pixels: a model that still reaches the ends of such a line 
 
 
 def radius(arch: str, config: dict[str, object], scale: int) -> int | None:
-    """LR pixels that an output pixel depends on at each side of the one that it lies in; None: all, as by a global pooling.
+    """LR pixels that an output pixel depends on at each side of the one that it lies in; None: unknown, or all, as by a
+    global pooling.
 
     The gradient of one output with respect to a line of LR pixels, in a copy whose weights are all positive, so that nothing
     cancels, small, so that no activation saturates, and drawn, so that a normalisation over channels finds them different; in
@@ -26,8 +27,11 @@ def radius(arch: str, config: dict[str, object], scale: int) -> int | None:
                     layer.bias.zero_()
     length = 32
     while length <= LONGEST:
-        with torch.enable_grad():
-            reaches = [_reach(model, scale, length, across) for across in (False, True)]
+        try:
+            with torch.enable_grad():
+                reaches = [_reach(model, scale, length, across) for across in (False, True)]
+        except (RuntimeError, IndexError, ValueError):  # a line is too thin for it, as for padding by reflection and for windows
+            return None
         if max(reaches) < length // 2 - 1:
             return max(reaches)
         length *= 2

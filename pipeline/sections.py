@@ -4,12 +4,16 @@ This module may reject a value and never alters one, so no stage depends on it.
 """
 
 import difflib
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from pipeline import registry
+
+Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=3)]  # channels: a start as interpolation carries three colours
+Positive = Annotated[float, Field(gt=0)]
 
 
 def reject(reason: str) -> PydanticCustomError:

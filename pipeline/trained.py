@@ -29,7 +29,7 @@ def evaluate(
 
     blind, valid = how._replace(keep=evaluation.nowhere), {evaluation.VALID: sets[evaluation.VALID]}
     best, rows, found = score(model, sets, how), [], {}
-    for path in sorted(folder.glob("epoch_*.safetensors")):
+    for path in sorted(folder.glob("epoch_*.safetensors"), key=lambda path: int(path.stem.split("_")[1])):
         other, its = checkpoint.load(path)
         means = best.means if its["epoch"] == about["epoch"] else score(other, valid, blind).means
         rows.append({"checkpoint": path.stem, "epoch": its["epoch"], **means})

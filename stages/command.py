@@ -19,8 +19,8 @@ def run(main: Callable[..., Any]) -> None:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(130)
-    except (InputError, FloatingPointError) as error:
-        if os.environ.get("SR_DEBUG"):
+    except (InputError, FloatingPointError, OSError) as error:  # an OSError names its path and reason
+        if os.environ.get("SR_DEBUG", "0") not in ("", "0"):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -95,6 +95,9 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
         ("models.edsr.lr", True, "models.edsr.lr: found True: Input should be less than 1"),
         ("models.edsr.widht", 3, "models.edsr.widht: unknown key; did you mean width?"),
         ("models.edsr.width", "wide", "models.edsr.width: found 'wide': Input should be a valid integer"),
+        ("models.edsr.width", 2, "models.edsr.width: found 2: Input should be greater than or equal to 3"),
+        ("models.edsr.blocks", -1, "models.edsr.blocks: found -1: Input should be greater than or equal to 1"),
+        ("models.edsr.std", [1, 0, 1], "models.edsr.std.1: found 0: Input should be greater than 0"),
         ("models.edsr.init", "zeros", "models.edsr.init: found 'zeros': Input should be 'torch' or 'interpolation'"),
         ("models.edsr.train", {"epocs": 1}, "models.edsr.train.epocs: unknown key; did you mean epochs?"),
         ("models.edsr.train", {"patch": 34}, "models.edsr.train.patch: 34 is no multiple of the scale 4"),
@@ -116,6 +119,25 @@ def test_one_clear_error(tmp_path: Path, key: str, value: Any, message: str) -> 
         load(tmp_path, values)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path / 'params.yaml'}:")
+
+
+def test_seeds_of_a_group_differ(tmp_path: Path) -> None:
+    values = tiny_params()
+    values["models"]["again"] = values["models"]["edsr"] | {"group": "edsr", "seed": values["seed"]}
+    values["models"]["edsr"] |= {"group": "edsr"}
+    with pytest.raises(InputError, match=r"models.edsr.seed: 0 is that of models.again, too; a group's members each have their"):
+        load(tmp_path, values)
+    values["models"]["again"]["seed"] = 1
+    load(tmp_path, values)
+
+
+def test_attention_needs_a_channel(tmp_path: Path) -> None:
+    values = tiny_params()
+    edsr = values["models"]["edsr"]
+    values["models"]["rcan"] = {**edsr, "arch": "rcan", "groups": 1, "blocks": 1, "width": 6, "reduction": 8}
+    del values["models"]["rcan"]["residual_scale"]
+    with pytest.raises(InputError, match=r"models.rcan.reduction: 8 leaves none of the width's 6 channels; choose a smaller one"):
+        load(tmp_path, values)
 
 
 def test_bicubic_is_reserved(tmp_path: Path) -> None:

@@ -136,6 +136,13 @@ def test_receptive_field_through_a_normalisation_over_channels(monkeypatch: pyte
     assert receptive.radius("channelwise", {}, 4) == 2
 
 
+def test_receptive_field_of_what_refuses_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding by reflection needs a second row: such a model works on whole pictures."""
+    model = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1, padding_mode="reflect"), nn.PixelShuffle(4))
+    monkeypatch.setattr(registry, "build", lambda arch, config, scale: model)
+    assert receptive.radius("reflecting", {}, 4) is None
+
+
 @pytest.mark.parametrize("arch", FINITE)
 @settings(max_examples=8, deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), side=st.integers(3, 17))

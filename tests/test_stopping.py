@@ -251,6 +251,33 @@ def test_states_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert left() == ["10", "11"]
 
 
+def test_a_state_that_another_run_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the list of states and the look at one of them."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    listed = sorted(tmp_path.iterdir())
+    shutil.rmtree(tmp_path / "one")
+    monkeypatch.setattr(Path, "is_dir", lambda path: True)
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(listed))
+    state.prune(tmp_path)
+    assert (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        ({"SR_ACCELERATOR": "gpuu"}, "SR_ACCELERATOR=gpuu, SR_DEVICES=1, SR_NODES=1: expected what this machine has"),
+        ({"SR_STATE": "params.yaml/states"}, "expected a folder for states of training"),
+        ({"SR_DEBUG": "0", "SR_DEVICES": "3"}, "error: train.batch_size: expected a multiple of SR_DEVICES x SR_NODES, 3"),
+    ],
+)
+def test_machine_settings_that_cannot_be(repository: Repository, environment: dict[str, str], message: str) -> None:
+    done = repository.attempt("env", *(f"{name}={value}" for name, value in environment.items()), *TRAIN)
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_shards_that_changed_are_refused(repository: Repository) -> None:
     path = repository.root / "data/shards/train_lr.npy"
     content = bytearray(path.read_bytes())

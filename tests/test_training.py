@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 
 from pipeline import checkpoint, images, inference, pictures, registry, shards, training
 from pipeline.config import Train, Variant
@@ -160,6 +161,14 @@ def test_checkpoint_alone_enlarges_a_photo(tmp_path: Path, data: shards.Shards) 
     assert sr.shape == (1, *data.valid[0].hr.shape)
     assert sr.dtype == np.uint8
     assert np.abs(sr[0].astype(int) - data.valid[0].hr).mean() < 12
+
+
+def test_a_parameter_used_twice_is_saved(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.PReLU(), torch.nn.Conv2d(3, 3, 1))
+    model.append(model[0])
+    about = {"arch": "edsr", "config": {}, "scale": 4, "epoch": 1, "dataset": "photos"}
+    checkpoint.save(tmp_path / "shared.safetensors", model, about)
+    assert set(load_file(tmp_path / "shared.safetensors")) == {"0.weight", "1.weight", "1.bias", "2.weight"}
 
 
 def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from pipeline.layers import Residual, conv
-from pipeline.sections import Section
+from pipeline.sections import Count, Section, Width
 
 
 class Config(Section):
-    blocks: int
-    width: int
+    blocks: Count
+    width: Width
 
 
 def block(width: int) -> Residual:

@@ -4,15 +4,15 @@ import torch
 from torch import nn
 
 from pipeline.layers import Normalize, Residual, conv, nearest_start, upsampler
-from pipeline.sections import Section
+from pipeline.sections import Count, Positive, Section, Width
 
 
 class Config(Section):
-    blocks: int
-    width: int
+    blocks: Count
+    width: Width
     residual_scale: float
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
 
 
 def block(width: int, residual_scale: float) -> Residual:

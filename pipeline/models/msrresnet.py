@@ -5,14 +5,14 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from pipeline.layers import Residual, conv, steps_of
-from pipeline.sections import Section
+from pipeline.sections import Count, Section, Width
 
 SLOPE = 0.1  # BasicSR's LeakyReLU
 
 
 class Config(Section):
-    blocks: int
-    width: int
+    blocks: Count
+    width: Width
 
 
 def block(width: int) -> Residual:

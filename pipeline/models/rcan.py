@@ -1,19 +1,28 @@
 """RCAN: Zhang et al., Image Super-Resolution Using Very Deep Residual Channel Attention Networks, ECCV 2018."""
 
+from typing import Self
+
 import torch
+from pydantic import model_validator
 from torch import nn
 
 from pipeline.layers import Normalize, Residual, conv, nearest_start, upsampler
-from pipeline.sections import Section
+from pipeline.sections import Count, Positive, Section, Width, reject
 
 
 class Config(Section):
-    groups: int
-    blocks: int
-    width: int
-    reduction: int
+    groups: Count
+    blocks: Count
+    width: Width
+    reduction: Count  # of the channels inside attention: width / reduction
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+
+    @model_validator(mode="after")
+    def some_channels_left(self) -> Self:
+        if self.reduction > self.width:
+            raise reject(f"reduction: {self.reduction} leaves none of the width's {self.width} channels; choose a smaller one")
+        return self
 
 
 class Attention(nn.Module):

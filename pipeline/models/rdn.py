@@ -4,14 +4,14 @@ import torch
 from torch import nn
 
 from pipeline.layers import conv, nearest_start, upsampler
-from pipeline.sections import Section
+from pipeline.sections import Count, Section, Width
 
 
 class Config(Section):
-    blocks: int
-    layers: int
-    growth: int
-    width: int
+    blocks: Count
+    layers: Count
+    growth: Count
+    width: Width
 
 
 class Block(nn.Module):

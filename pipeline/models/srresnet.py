@@ -4,15 +4,15 @@ import torch
 from torch import nn
 
 from pipeline.layers import Residual, conv, steps_of
-from pipeline.sections import Section
+from pipeline.sections import Count, Section, Width
 
 SLOPE = 0.25  # where torch starts a PReLU
 KNOTS, REACH, REACHED = 8, 2.0, 0.99  # hinges for each colour, their spread (tanh's input), the brightest tone (tanh's output)
 
 
 class Config(Section):
-    blocks: int
-    width: int
+    blocks: Count
+    width: Width
     batch_norm: bool  # the paper's: true
 
 
