@@ -37,3 +37,8 @@ def together(attempts: Iterable[T | InputError]) -> list[T]:
     if failures:
         raise failures[0]
     return results
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that an allocation failed, on a GPU or on a CPU."""
+    return any(words in str(error) for words in ("out of memory", "allocate memory"))

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pipeline import batches, schedule
-from pipeline.errors import InputError
+from pipeline.errors import InputError, out_of_memory
 from pipeline.files import whole
 from pipeline.run import Job
 
@@ -38,8 +38,8 @@ def memory(model: nn.Module, lr: torch.Tensor, size: int, fabric: Fabric) -> Ite
     try:
         yield
         return
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except RuntimeError as error:
+        if not out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
         traceback.clear_frames(error.__traceback__)  # they hold what the failed step had allocated

@@ -7,16 +7,26 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import images
+from pipeline.errors import InputError, out_of_memory
 
 Image = NDArray[np.uint8]
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 def enlarge(model: Network, lr: Image, device: torch.device, batch: int = 16) -> Image:
-    """uint8 (N, h, w, 3) -> uint8 (N, h*scale, w*scale, 3), clamped and rounded; the model must be in evaluation mode."""
-    with torch.inference_mode():
-        parts = [model(images.to_tensor(lr[start : start + batch]).to(device)) for start in range(0, len(lr), batch)]
-    return np.concatenate([images.to_uint8(part) for part in parts])
+    """uint8 (N, h, w, 3) -> uint8 (N, h*scale, w*scale, 3), clamped and rounded; the model must be in evaluation mode.
+
+    Raises InputError when a picture does not fit into the device's memory.
+    """
+    try:
+        with torch.inference_mode():
+            parts = [model(images.to_tensor(lr[start : start + batch]).to(device)) for start in range(0, len(lr), batch)]
+            return np.concatenate([images.to_uint8(part) for part in parts])
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        size = f"{min(batch, len(lr))} of {lr.shape[2]}x{lr.shape[1]} LR pixels"
+        raise InputError(f"evaluate.tile: {size} do not fit into the memory of {device} ({error}); try 256 or less") from None
 
 
 def tiled(model: Network, scale: int, radius: int | None, side: int | None) -> Network:

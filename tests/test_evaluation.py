@@ -338,3 +338,10 @@ def test_sets_that_are_wrong(photo: Callable[[str], Picture], tmp_path: Path) ->
     assert "C/HR: expected the PNG pictures of a test set, found none; correct evaluate.sets" in str(caught.value)
     with pytest.raises(InputError, match=r"onex4\.png: expected LR of HR / 4, 12x15, found 12x14"):
         testsets.collect(tmp_path, ["B"], 4, tmp_path / "out")
+
+
+def test_a_picture_too_large_for_the_memory() -> None:
+    """A real allocation that fails."""
+    lr = np.zeros((1, 6, 8, 3), np.uint8)
+    with pytest.raises(InputError, match=r"evaluate\.tile: 1 of 8x6 LR pixels do not fit into the memory of cpu .*; try 256 or less"):
+        inference.enlarge(lambda lr: torch.empty(10**15), lr, torch.device("cpu"))
