@@ -231,7 +231,7 @@ def test_a_state_of_another_format_is_refused(tmp_path: Path, data: shards.Shard
     training.fit(job, Fabric(accelerator="cpu", devices=1), tmp_path / "cut", watch)
     assert steps[0] == 1
     assert len(said) == 2
-    assert "(expected format 2, found 1)" in said[0]
+    assert f"(expected format {state.FORMAT}, found 1)" in said[0]
 
 
 def test_states_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,8 @@ def test_convergence_counts_patches() -> None:
 
 
 def test_a_group_shows_mean_and_deviation() -> None:
-    group = {"group": "edsr"}
-    study = planted({"a": [31.0, 31.0], "b": [31.2, 31.2], "c": [31.4, 31.4]}, a=group, b=group, c=group)
+    members = {name: {"group": "edsr", "seed": seed} for seed, name in enumerate("abc")}
+    study = planted({"a": [31.0, 31.0], "b": [31.2, 31.2], "c": [31.4, 31.4]}, **members)
     lines = tables.table(study)
     assert lines[-1][:2] == ["edsr: mean of 3", "31.20 ± 0.20"]
     assert [line[0] for line in lines] == ["variant", "bicubic", "a", "b", "c", "edsr: mean of 3"]
