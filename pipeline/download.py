@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +39,8 @@ def fetch(remote: Remote, mirrors: Sequence[str], cache: Path, show: Show, pause
 
     `mirrors` are base URLs and folders, tried in order. What was fetched and verified stays in `cache` under its SHA-256, for
     every project on the machine; what was fetched in part is resumed by HTTP Range. `pause` seconds, doubled each time, lie between
-    tries. Raises InputError that says for each mirror what was expected, what was found and what to do.
+    tries. A mirror that is passed over is logged. Raises InputError that says for each mirror what was expected, what was found and
+    what to do.
     """
     folder = cache / remote.sha256
     path = folder / remote.name
@@ -59,6 +61,8 @@ def fetch(remote: Remote, mirrors: Sequence[str], cache: Path, show: Show, pause
                 )
             except InputError as failure:
                 failures.append(str(failure))
+                if len(failures) < len(mirrors):
+                    logging.getLogger(__name__).warning("%s (trying the next mirror)", failure)
     raise InputError("\n".join(failures))
 
 

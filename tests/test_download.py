@@ -94,13 +94,25 @@ def test_server_without_range(folder: Path, remote: Remote, tmp_path: Path) -> N
         assert sha256(get(remote, server, tmp_path)) == remote.sha256
 
 
-def test_second_mirror(server: Server, remote: Remote, tmp_path: Path) -> None:
+def test_second_mirror(server: Server, remote: Remote, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = fetch(remote, [str(tmp_path), f"{server.url}/none", server.url], tmp_path / "cache", lambda *_: None, pause=0.01)
     assert sha256(path) == remote.sha256
+    folder, url = (record.getMessage() for record in caplog.records)
+    assert folder.startswith(f"{tmp_path / NAME}: expected the downloaded file, found none")
+    assert url.startswith(f"{server.url}/none/{NAME}: expected the file, found HTTP 404")
+    assert folder.endswith("(trying the next mirror)")
 
 
-def test_folder_as_mirror(folder: Path, remote: Remote, tmp_path: Path) -> None:
-    assert fetch(remote, [str(folder)], tmp_path / "cache", lambda *_: None) == folder / NAME
+@pytest.mark.parametrize("home", [False, True])
+def test_folder_as_mirror(folder: Path, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch(remote, [f"~/{folder.name}" if home else str(folder)], tmp_path / "cache", lambda *_: None) == folder / NAME
+
+
+def test_cache_that_cannot_be(folder: Path, remote: Remote, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=r"file: expected a folder for downloads: .*; set SR_CACHE to another one"):
+        fetch(remote, [str(folder)], tmp_path / "file", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline import (
+    checkpoint,
     cost,
     evaluation,
     frechet,
@@ -27,6 +28,7 @@ from pipeline import (
     resize,
     shards,
     testsets,
+    trained,
 )
 from pipeline.config import Evaluate
 from pipeline.errors import InputError
@@ -263,16 +265,19 @@ def pixels(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(2).mean(dim=2)
 
 
-def scored(
-    sets: evaluation.Sets, enlarge: evaluation.Enlarge, lpips: perceptual.Score | None = None, **changes: Any
-) -> evaluation.Result:
+def how(lpips: perceptual.Score | None = None, **changes: Any) -> evaluation.How:
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
     network = Features("fd_test", pixels)
     lr = np.stack([resize.downscale(one, 4) for one in hr])
     reference = Reference(hr, lr, pixels(torch.from_numpy(hr.transpose(0, 3, 1, 2) / np.float32(255))).numpy())
-    how = evaluation.How(Evaluate(**(tiny_params()["evaluate"] | changes)), reference, network, lpips)
-    return evaluation.evaluate(enlarge, sets, 4, how)
+    return evaluation.How(Evaluate(**(tiny_params()["evaluate"] | changes)), reference, network, lpips)
+
+
+def scored(
+    sets: evaluation.Sets, enlarge: evaluation.Enlarge, lpips: perceptual.Score | None = None, **changes: Any
+) -> evaluation.Result:
+    return evaluation.evaluate(enlarge, sets, 4, how(lpips, **changes))
 
 
 def members(photo: Callable[[str], Picture], *names: str) -> list[shards.Picture]:
@@ -286,6 +291,14 @@ def test_order_of_the_pictures_does_not_matter(photo: Callable[[str], Picture]) 
     assert one.means == two.means
     assert one.table.to_csv(index=False) == two.table.to_csv(index=False)
     assert scored({"valid": every}, lambda lr: resize.upscale(lr, 4)).means == one.means
+
+
+def test_checkpoints_in_the_order_of_their_epochs(photo: Callable[[str], Picture], tmp_path: Path) -> None:
+    about: dict[str, Any] = dict.fromkeys(checkpoint.FIELDS) | {"arch": "edsr", "config": SMALL["edsr"], "scale": 4}
+    for name, epoch in (("epoch_990", 990), ("epoch_1000", 1000), ("best", 1000)):
+        checkpoint.save(tmp_path / f"{name}.safetensors", model_of("edsr"), about | {"epoch": epoch})
+    rows, _, _ = trained.evaluate(tmp_path, {"valid": members(photo, "rocket")}, how(), CPU)
+    assert [row["checkpoint"] for row in rows] == ["epoch_990", "epoch_1000", "best"]
 
 
 def test_perfect_pictures_score_infinity_in_valid_json(photo: Callable[[str], Picture], tmp_path: Path) -> None:
