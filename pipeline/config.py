@@ -45,6 +45,7 @@ class Train(Section):
     warmup_steps: Annotated[int, Field(ge=0)]
     adam_betas: tuple[Rate, Rate]
     adam_eps: Rate
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # decoupled; the optimizer adam makes none
     clip_norm: Annotated[float, Field(gt=0)] | None
     skip_spikes: Annotated[float, Field(gt=1)] | None
     ema: Annotated[float, Field(ge=0, lt=1)]
@@ -134,6 +135,9 @@ class Params(Section):
             sizes.append((f"{where}.patch", train.patch))
             if train.patch > self.prepare.tile:
                 raise reject(f"{where}.patch: {train.patch} is larger than a tile (prepare.tile: {self.prepare.tile})")
+        for name, variant in self.models.items():
+            if variant.optimizer == "adam" and variant.train.get("weight_decay", self.train.weight_decay):
+                raise reject(f"models.{name}.optimizer: adam makes no weight_decay; choose muon, or train.weight_decay: 0")
         taken: dict[tuple[str | None, int | None], str] = {}
         for name, variant in self.models.items():
             seed = self.seed if variant.seed is None else variant.seed

@@ -70,6 +70,7 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path, text: str) -> None:
         ("train.batch_size", 3, "train.patches_per_epoch: 4 is no multiple of batch_size 3"),
         ("train.patch", 33, "train.patch: 33 is no multiple of the scale 4"),
         ("train.patch", 128, "train.patch: 128 is larger than a tile (prepare.tile: 64)"),
+        ("train.weight_decay", 0.1, "models.edsr.optimizer: adam makes no weight_decay; choose muon, or train.weight_decay: 0"),
         ("train.precision", "half", "train.precision: found 'half': Input should be '32-true'"),
         ("prepare.tile", 66, "prepare.tile: 66 is no multiple of the scale 4"),
         ("evaluate.crop", 50, "evaluate.crop: 50 is no multiple of the scale 4"),

@@ -105,18 +105,19 @@ def test_orthogonal_keeps_directions_and_levels_sizes() -> None:
         assert float((levels - torch.diag_embed(diagonal)).abs().max()) < 1e-4
 
 
-def test_muon_by_hand() -> None:
-    """Two steps of one 4x2x1x1 kernel: Nesterov's momentum, orthogonalised, at Adam's usual size."""
-    kernel = torch.nn.Parameter(torch.zeros(4, 2, 1, 1))
-    optimizer = Muon([kernel], lr=0.1, momentum=0.9)
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_muon_by_hand(decay: float) -> None:
+    """Two steps of one 4x2x1x1 kernel: Nesterov's momentum, orthogonalised, at Adam's usual size, and the kernel's decay."""
+    kernel = torch.nn.Parameter(torch.ones(4, 2, 1, 1))
+    optimizer = Muon([kernel], lr=0.1, momentum=0.9, weight_decay=decay)
     gradients = [torch.randn(4, 2, 1, 1, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
-    expected, momentum = torch.zeros(4, 2), torch.zeros(4, 2)
+    expected, momentum = torch.ones(4, 2), torch.zeros(4, 2)
     for gradient in gradients:
         kernel.grad = gradient.clone()
         optimizer.step()
         flat = gradient.view(4, 2)
         momentum = 0.9 * momentum + flat
-        expected = expected - 0.1 * 0.2 * 2 * orthogonal((flat + 0.9 * momentum)[None])[0]
+        expected = (1 - 0.1 * decay) * expected - 0.1 * 0.2 * 2 * orthogonal((flat + 0.9 * momentum)[None])[0]
     assert torch.allclose(kernel.detach().view(4, 2), expected, atol=1e-6)
 
 

@@ -2,7 +2,8 @@
 
 The momentum of each convolution's weight, as a matrix (outputs, inputs * kernel), is replaced by the nearest orthogonal one, so
 that all directions of a layer learn at one pace. The first and the last convolution and all biases, as its authors advise: Adam.
-The momentum is the first of `adam_betas`: 0.9 served better here than the authors' 0.95.
+The momentum is the first of `adam_betas`: 0.9 served better here than the authors' 0.95. `weight_decay` is apart from the
+gradient and shrinks these kernels alone (Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019).
 """
 
 import math
@@ -28,14 +29,15 @@ def make(model: nn.Module, lr: float, train: Train) -> list[torch.optim.Optimize
     inner = kernels[1:-1]
     chosen = set(map(id, inner))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    return [Muon(inner, lr, train.adam_betas[0]), torch.optim.Adam(others, lr, train.adam_betas, train.adam_eps)]
+    adam = torch.optim.Adam(others, lr, train.adam_betas, train.adam_eps)
+    return [Muon(inner, lr, train.adam_betas[0], train.weight_decay), adam]
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum (Nesterov's), orthogonalised for all layers of a shape at once."""
+    """w <- (1 - lr * weight_decay) w - lr * update: momentum (Nesterov's), orthogonalised for all layers of a shape at once."""
 
-    def __init__(self, kernels: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
-        super().__init__(kernels, {"lr": lr, "momentum": momentum})
+    def __init__(self, kernels: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float) -> None:
+        super().__init__(kernels, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -53,7 +55,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonal(torch.stack([update.flatten(1) for _, update in pairs]))
                 rate = group["lr"] * RMS * math.sqrt(max(updates.shape[1:]))
                 for (kernel, _), update in zip(pairs, updates, strict=True):
-                    kernel.sub_(update.view(shape), alpha=rate)
+                    kernel.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.view(shape), alpha=rate)
         return loss
 
 
