@@ -45,7 +45,7 @@ class Train(Section):
     warmup_steps: Annotated[int, Field(ge=0)]
     adam_betas: tuple[Rate, Rate]
     adam_eps: Rate
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # decoupled; the optimizer adam makes none
+    weight_decay: Annotated[float, Field(ge=0)]
     clip_norm: Annotated[float, Field(gt=0)] | None
     skip_spikes: Annotated[float, Field(gt=1)] | None
     ema: Annotated[float, Field(ge=0, lt=1)]
