@@ -28,7 +28,7 @@ test: env        ## the test suite
 	pytest
 
 test-slow: env   ## what takes longer than the suite's ten minutes allow
-	pytest -m slow
+	pytest -m slow -n 0
 
 check: env       ## format, lint, types, architecture
 	ruff format --check .

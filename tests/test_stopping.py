@@ -64,13 +64,25 @@ def trainers(process: subprocess.Popen[str]) -> list[psutil.Process]:
         return []
 
 
+def newest(states: Path) -> int:
+    """When a state was last written, in nanoseconds; 0 where there is none."""
+    try:
+        return max((path.stat().st_mtime_ns for path in states.glob("*/state.pt")), default=0)
+    except FileNotFoundError:  # listed a moment before the next one took its place
+        return 0
+
+
 def kill_and_resume(repository: Repository, kills: int, seed: int, **environment: str) -> str:
-    """Kill `dvc repro` so many times at random moments of its training, by turns dvc alone, the trainer, and the whole group."""
+    """Kill `dvc repro` so many times at random moments, by turns dvc alone, the trainer, and the whole group.
+
+    Most come after the run has saved a state of its own, so that each finds the training further on; every fifth may hit its start.
+    """
     dice = random.Random(seed)
     states = Path(repository.environment["SR_STATE"])
     for number in range(kills):
+        before = 0 if number % 5 == 4 else newest(states)
         process = start(repository, "dvc", "repro", "train@edsr", **environment)
-        wait_for(lambda process=process: trainers(process) and list(states.glob("*/state.pt")), process)  # type: ignore[misc]
+        wait_for(lambda process=process, before=before: trainers(process) and newest(states) > before, process)  # type: ignore[misc]
         time.sleep(dice.uniform(0, 0.6))
         running = trainers(process)
         if number % 3 == 0:
@@ -89,13 +101,19 @@ def kill_and_resume(repository: Repository, kills: int, seed: int, **environment
     return output
 
 
+def uninterrupted(repository: Repository, root: Path, **environment: str) -> dict[str, str]:
+    """What a run of the same parameters that nothing stops gives, in a fork at `root`."""
+    other = repository.fork(root)
+    process = start(other, "dvc", "repro", "train@edsr", **environment)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return results(other.root)
+
+
 @pytest.fixture
 def straight(repository: Repository, tmp_path: Path) -> dict[str, str]:
-    """What an uninterrupted run of the same parameters gives."""
     longer(repository)
-    other = repository.fork(tmp_path / "straight" / "repo")
-    other.run("dvc", "repro", "train@edsr")
-    return results(other.root)
+    return uninterrupted(repository, tmp_path / "straight" / "repo")
 
 
 def test_three_kills(repository: Repository, straight: dict[str, str]) -> None:
@@ -107,20 +125,13 @@ def test_three_kills(repository: Repository, straight: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_kills(repository: Repository, straight: dict[str, str]) -> None:
-    kill_and_resume(repository, 20, seed=2, SR_SAVE_EVERY="0")
-    assert results(repository.root) == straight
-
-
-@pytest.mark.slow
-def test_five_kills_of_two_processes(repository: Repository, tmp_path: Path) -> None:
-    longer(repository)
-    other = repository.fork(tmp_path / "straight" / "repo")
-    done = start(other, "dvc", "repro", "train@edsr", SR_DEVICES="2")
-    output = done.communicate()[0]
-    assert done.returncode == 0, output
-    kill_and_resume(repository, 5, seed=3, SR_SAVE_EVERY="0", SR_DEVICES="2")
-    assert results(repository.root) == results(other.root)
+@pytest.mark.parametrize("kills, processes", [(20, "1"), (5, "2")])
+def test_many_kills(repository: Repository, tmp_path: Path, kills: int, processes: str) -> None:
+    """Of one process and of two that train together."""
+    longer(repository, epochs=30)
+    expected = uninterrupted(repository, tmp_path / "straight" / "repo", SR_DEVICES=processes)
+    kill_and_resume(repository, kills, seed=2, SR_SAVE_EVERY="0", SR_DEVICES=processes)
+    assert results(repository.root) == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
