@@ -165,7 +165,7 @@ def load(path: Path) -> Params:
         return Params.model_validate(values)
     except FileNotFoundError:
         raise InputError(f"{path}: expected the parameters of the study, found no file; run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML in UTF-8: {error}") from None
     except ValidationError as error:
         raise InputError(f"{path}:\n" + "\n".join(f"  {line}" for line in explain(error))) from None

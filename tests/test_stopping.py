@@ -124,6 +124,30 @@ def test_three_kills(repository: Repository, straight: dict[str, str]) -> None:
     assert "Running stage 'train@edsr'" in output
 
 
+def test_dvc_killed_while_the_trainer_starts(repository: Repository) -> None:
+    """Before it has imported torch: it is an orphan from its first step."""
+    longer(repository, epochs=1000)
+    process = start(repository, "bash", "-c", f"{' '.join(TRAIN)}; true", DVC_ROOT=str(repository.root))
+    wait_for(lambda: trainers(process), process)
+    running = trainers(process)
+    time.sleep(0.7)
+    process.kill()
+    output = process.communicate()[0]
+    assert not psutil.wait_procs(running, timeout=60)[1], "an orphan goes on"
+    assert "stopped after step " in output
+
+
+def test_a_variant_has_its_own_settings_and_seed(repository: Repository) -> None:
+    weights = repository.root / "checkpoints" / "edsr" / "epoch_001.safetensors"
+    before, values = sha256(weights), repository.params()
+    for change, same in ({"train": {"epochs": 1}}, True), ({"seed": 1}, False):
+        values["models"]["edsr"] |= change
+        repository.write_params(values)
+        repository.run(*TRAIN)
+        assert len((repository.root / "metrics/train/edsr.csv").read_text(encoding="utf-8").splitlines()) == 2
+        assert (sha256(weights) == before) == same
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kills, processes", [(20, "1"), (5, "2")])
 def test_many_kills(repository: Repository, tmp_path: Path, kills: int, processes: str) -> None:

@@ -19,13 +19,13 @@ import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
-from pipeline import checkpoint, images, inference, pictures, registry, shards, training
+from pipeline import checkpoint, images, inference, pictures, registry, schedule, shards, training
 from pipeline.config import Train, Variant
 from pipeline.errors import InputError, Stopped
 from pipeline.files import sha256
 from pipeline.metrics import psnr
 from pipeline.preparation import prepare
-from pipeline.run import Job, fingerprint
+from pipeline.run import Job, begin, fingerprint
 from tests.repository import ROOT, Repository, tiny_params
 from tests.test_models import SMALL
 
@@ -73,6 +73,32 @@ def test_overfits_four_patches(arch: str, optimizer: str, tmp_path: Path, raw: P
     sr = model(images.to_tensor(np.array(data.train_lr)))
     score = psnr.score(sr.clamp(0, 1), images.to_tensor(np.array(data.train_hr)), 0).mean().item()
     assert score > 40, score
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_each_step_has_its_rate(data: shards.Shards, optimizer: str) -> None:
+    job = Job(variant("edsr", optimizer=optimizer), settings(epochs=4, lr_step=1), 0, data)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    run = begin(job, fabric, compiled=False)
+    hr, lr = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 8, 8)
+    rates = []
+    for step in range(6):
+        training.take_step(run, job, fabric, hr, lr, stop=False)
+        found = {group["lr"] for one in run.optimizers for group in one.param_groups}
+        assert found == {schedule.rate(job.train, job.variant.lr, step)}
+        rates += found
+    assert rates == pytest.approx([2e-3, 2e-3, 1e-3, 1e-3, 5e-4, 5e-4])
+
+
+def test_validated_as_it_is_saved(tmp_path: Path, data: shards.Shards) -> None:
+    """BatchNorm takes its running means, and learns nothing from the validation pictures."""
+    job, fabric = Job(variant("srresnet"), settings(), 0, data), Fabric(accelerator="cpu", devices=1)
+    row = training.fit(job, fabric, tmp_path)[-1]
+    crops = [images.to_tensor(half) for half in shards.crops(data, job.train.patch, job.train.valid_crops, 0)]
+    model = checkpoint.load(tmp_path / "last.safetensors").model.eval()
+    with torch.no_grad():
+        score = psnr.score(model(crops[1]).clamp(0, 1), crops[0], 0).double().mean().item()
+    assert row["valid_psnr"] == pytest.approx(score, abs=1e-4)
 
 
 def test_history_and_checkpoints(tmp_path: Path, data: shards.Shards) -> None:

@@ -60,7 +60,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """U V^T of each U S V^T (N, rows, columns), nearly: Newton and Schulz's iteration leaves singular values of 0.7 to 1.2.
+    """U V^T of each U S V^T (N, rows, columns), nearly: Newton and Schulz's iteration leaves most singular values near 1.
+
+    Those that are small beside the largest stay below it: of a random 64x64 matrix they end at 0.5 to 1.1.
 
     x <- p(x x^T) x, by the small square matrices alone: all factors p are polynomials of one matrix, so they commute, and x itself
     is multiplied once at the end. Half the time where rows are a ninth of the columns.
