@@ -81,7 +81,7 @@ def test_each_step_has_its_rate(data: shards.Shards, optimizer: str) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
     run = begin(job, fabric, compiled=False)
     hr, lr = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 8, 8)
-    rates = []
+    rates: list[float] = []
     for step in range(6):
         training.take_step(run, job, fabric, hr, lr, stop=False)
         found = {group["lr"] for one in run.optimizers for group in one.param_groups}
