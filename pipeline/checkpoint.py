@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipeline import registry
+from pipeline import layers, registry
 from pipeline.errors import InputError
 from pipeline.files import sha256, whole
 
@@ -40,15 +40,17 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (FileNotFoundError, SafetensorError, KeyError) as error:
+        model = registry.build(about["arch"], about["config"], about["scale"])
+        model.load_state_dict(weights)
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: expected a checkpoint of this project: {type(error).__name__}: {error}") from None
-    model = registry.build(about["arch"], about["config"], about["scale"])
-    model.load_state_dict(weights)
     return Checkpoint(model.eval(), about)
 
 
 def warm_start(model: nn.Module, path: Path, digest: str) -> None:
     """Load the weights of a checkpoint whose name and shape the model has too; the others keep their start (EDSR: x4 from x2).
+
+    So do the fixed mean and std of the channels, which a variant's parameters say.
 
     Raises InputError when the file is missing, is another one than `digest` says, or shares no weight with the model.
     """
@@ -60,7 +62,9 @@ def warm_start(model: nn.Module, path: Path, digest: str) -> None:
         own, others = model.state_dict(), load_file(path)
     except SafetensorError as error:
         raise InputError(f"{path}: expected a safetensors checkpoint: {error}; correct warm_start") from None
-    shared = {name: value for name, value in others.items() if name in own and own[name].shape == value.shape}
+    fixed = {f"{at}.{name}" for at, part in model.named_modules() if isinstance(part, layers.Normalize) for name in ("mean", "std")}
+    names = (own.keys() & others.keys()) - fixed  # mean and std are the variant's own
+    shared = {name: others[name] for name in names if own[name].shape == others[name].shape}
     if not shared:
         raise InputError(f"{path}: expected weights of a kindred model, found none of equal name and shape; correct warm_start")
     model.load_state_dict(own | shared)

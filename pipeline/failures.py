@@ -16,8 +16,8 @@ from pipeline.files import whole
 from pipeline.run import Job
 
 
-def not_finite(job: Job, step: int, work: Path) -> FloatingPointError:
-    """The error for a loss that is NaN or infinite at a step (counted from 0): which batch it was, and where it lies for a look."""
+def not_finite(job: Job, step: int, work: Path, what: str) -> FloatingPointError:
+    """The error for a loss or gradient that is NaN or infinite at a step (from 0): which batch it was, and where it lies."""
     train, number = job.train, step + 1
     places = batches.draw(job.data, step, job.seed, train.batch_size, train.patch, train.augment)
     hr, lr = batches.cut(job.data, places, train.patch)
@@ -26,7 +26,7 @@ def not_finite(job: Job, step: int, work: Path) -> FloatingPointError:
         np.savez(file, hr=hr, lr=lr, tile=places.tile, top=places.top, left=places.left)
     pictures = sorted({job.data.index["tiles"][tile][0] for tile in places.tile})
     return FloatingPointError(
-        f"loss is no finite number at step {number} (epoch {step // job.epoch_steps + 1}), "
+        f"{what} is no finite number at step {number} (epoch {step // job.epoch_steps + 1}), "
         f"lr {schedule.rate(train, job.variant.lr, step):g}, tiles {', '.join(map(str, places.tile))} of {', '.join(pictures)}; "
         f"the batch is kept as {kept}; try a lower lr, train.clip_norm, train.skip_spikes, or precision 32-true"
     )

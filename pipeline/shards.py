@@ -60,6 +60,8 @@ def load(folder: Path, scale: int | None = None) -> Shards:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder}: expected shards, found no index.json; run: dvc repro prepare") from None
+    except ValueError as error:
+        raise InputError(f"{folder}/index.json: expected JSON: {error}; run: dvc repro --force prepare") from None
     if index["format"] != FORMAT:
         raise InputError(f"{folder}: expected shards of format {FORMAT}, found {index['format']}; run: dvc repro prepare")
     if scale is not None and index["scale"] != scale:

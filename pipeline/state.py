@@ -1,6 +1,7 @@
 """The state of a training: written in the background, whole or not at all, found again after any end, and bounded."""
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -78,8 +79,12 @@ def load(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
 
 
 def prune(root: Path) -> None:
-    """Remove the states of runs that were killed and never resumed: the oldest, beyond KEEP or BYTES; none that is in use."""
-    total, folders = 0, [(_saved(path), path) for path in root.iterdir() if path.is_dir()]
+    """Remove the states of runs that were killed and never resumed: the oldest, beyond KEEP or BYTES; none that is in use.
+
+    A state's folder is called by a SHA-256; what else lies in `root` is left alone.
+    """
+    states = [path for path in root.iterdir() if re.fullmatch("[0-9a-f]{64}", path.name) and path.is_dir()]
+    total, folders = 0, [(_saved(path), path) for path in states]
     for number, (_, folder) in enumerate(sorted(folders, reverse=True)):
         with suppress(OSError, Timeout):  # OSError: another run removes it, too
             total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

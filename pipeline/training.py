@@ -1,5 +1,6 @@
 """The train loop."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.metrics import psnr
 from pipeline.run import Job, Run, average, begin, restore, values
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-COLUMNS = ("train_loss", "train_l1", "train_mse", "skipped", "stop")
+COLUMNS = ("train_loss", "train_l1", "train_mse", "skipped", "stop", "gradient")
 READ_EVERY = 16  # steps of a GPU between two looks at its losses, for each look waits for it; a CPU's are read at every step
 
 
@@ -52,7 +53,7 @@ def fit(
     when its validation PSNR is higher than the best's *and* its validation loss (the variant's own) is lower: PSNR is a mean of
     logarithms and loss a mean of errors, so one alone may rise by what a single crop does.
 
-    Raises FloatingPointError when the loss is no finite number, Stopped when `watch.stop` says so, and InputError.
+    Raises FloatingPointError for a loss, gradient or validation that is not finite, Stopped when `watch.stop` says so, and InputError.
     """
     train, total, saved = job.train, job.train.epochs * job.epoch_steps, time.monotonic()
     run, saver = begin(job, fabric, compiled), state.Writer(work)
@@ -84,17 +85,23 @@ def take_step(run: Run, job: Job, fabric: Fabric, hr: torch.Tensor, lr: torch.Te
     """Forward, backward, update. A step whose loss exceeds `skip_spikes` times the last epoch's mean is counted and not made."""
     for group in (group for one in run.optimizers for group in one.param_groups):
         group["lr"] = schedule.rate(job.train, job.variant.lr, run.step)
+    limit = job.train.skip_spikes * run.history[-1]["train_loss"] if job.train.skip_spikes and run.history else None
+    buffers = [buffer.clone() for buffer in run.model.buffers()] if limit else []  # BatchNorm's means move in the forward pass
     sr = run.forward(lr)
     loss: torch.Tensor = registry.load("losses", job.variant.loss).loss(sr, hr)
     row = torch.stack([loss.detach(), *errors(sr.detach(), hr), loss.new_full((), 0.0), loss.new_full((), float(stop))])
     if fabric.world_size > 1:
         row = fabric.all_reduce(row, reduce_op="mean")  # type: ignore[assignment]
-    limit = job.train.skip_spikes * run.history[-1]["train_loss"] if job.train.skip_spikes and run.history else None
+    norm = row.new_zeros(1)
     if limit and row[0].isfinite() and row[0] > limit:
         row = torch.stack([*loss.new_tensor([run.history[-1][name] for name in COLUMNS[:3]]), loss.new_tensor(1.0), row[4]])
+        for buffer, old in zip(run.model.buffers(), buffers, strict=True):
+            buffer.copy_(old)
     else:
         run.model.zero_grad(set_to_none=True)
         fabric.backward(loss)
+        if job.train.precision != "16-mixed":  # whose scaler leaves out a step with such gradients, and goes on
+            norm = nn.utils.get_total_norm([weight.grad for weight in run.model.parameters() if weight.grad is not None]).view(1)
         if job.train.clip_norm and job.train.precision == "16-mixed":  # unscales the gradients first; there is one optimiser then
             fabric.clip_gradients(run.forward, run.optimizers[0], max_norm=job.train.clip_norm, error_if_nonfinite=False)
         elif job.train.clip_norm:
@@ -103,19 +110,20 @@ def take_step(run: Run, job: Job, fabric: Fabric, hr: torch.Tensor, lr: torch.Te
             one.step()
         if run.ema:
             average(run, job.train.ema)
-    run.losses.append(row)
+    run.losses.append(torch.cat([row, norm.to(row.dtype)]))
     run.step += 1
 
 
 def read(run: Run, job: Job, work: Path) -> bool:
-    """Look at the losses every so often: is one no finite number, and does a process want to stop?"""
+    """Look at the losses every so often: is one or its gradient no finite number, and does a process want to stop?"""
     since = 1 if run.losses[-1].device.type == "cpu" else READ_EVERY
     if run.step % since and run.step % job.epoch_steps:
         return False
     rows = torch.stack(run.losses[-since:])
     if len(bad := torch.nonzero(~rows.isfinite().all(dim=1))):
-        raise failures.not_finite(job, run.step - len(rows) + int(bad[0]), work)
-    return bool(rows[:, -1].any())
+        what = "gradient" if rows[int(bad[0]), :-1].isfinite().all() else "loss"
+        raise failures.not_finite(job, run.step - len(rows) + int(bad[0]), work, what)
+    return bool(rows[:, 4].any())
 
 
 def end_epoch(run: Run, job: Job, valid: list[torch.Tensor], work: Path | None) -> None:
@@ -127,6 +135,8 @@ def end_epoch(run: Run, job: Job, valid: list[torch.Tensor], work: Path | None) 
     row: dict[str, Any] = {"epoch": epoch, "lr": schedule.rate(train, job.variant.lr, run.step - 1)}
     row |= dict(zip(COLUMNS[:3], table.mean(dim=0).tolist(), strict=False)) | {"skipped": int(table[:, 3].sum())}
     row |= validate(run.scored, valid, registry.load("losses", job.variant.loss).loss, train.batch_size)
+    if not all(map(math.isfinite, row.values())):
+        raise FloatingPointError(f"validation after epoch {epoch} gives no finite number: {row}; try a lower lr or train.clip_norm")
     row["best"] = is_best(row, run.history)
     run.history.append(row)
     run.losses = []

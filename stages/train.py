@@ -31,6 +31,8 @@ def main(
     compiled: Annotated[bool, typer.Option(envvar="SR_COMPILE")] = False,
 ) -> None:
     settings = config.load(params)
+    if name not in settings.models:
+        raise InputError(f"expected a variant of {params}, one of {', '.join(settings.models)}; found {name}")
     variant = settings.models[name]
     train = config.Train(**{**settings.train.model_dump(), **variant.train})
     seed = settings.seed if variant.seed is None else variant.seed
@@ -50,10 +52,10 @@ def main(
     try:
         with state.lock(work, timeout=10):
             work.mkdir(parents=True, exist_ok=True)
+            state.prune(work.parent)
             training.fit(job, fabric, work, watch, save_every, compiled)
             publish(work, out)
             state.remove(work)
-            state.prune(work.parent)
     except Timeout:
         raise InputError(f"{name}: another process is training exactly this; wait for it or stop it ({work}.lock)") from None
 

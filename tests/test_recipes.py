@@ -17,7 +17,7 @@ from pipeline.files import sha256
 from pipeline.optimizers.muon import Muon, orthogonal
 from pipeline.run import Job, Run, begin
 from pipeline.schedule import rate
-from tests.test_training import EDSR, fit, settings
+from tests.test_training import EDSR, fit, settings, variant
 
 CPU = torch.device("cpu")
 
@@ -137,11 +137,59 @@ def test_a_spike_is_counted_and_not_made(data: shards.Shards) -> None:
     before, usual = weights(run), float(run.losses[-1][0])
     run.history = [{"train_loss": usual / 10, "train_l1": usual / 10, "train_mse": 0.0}]
     step(job, fabric, run)
-    assert run.losses[-1].tolist() == pytest.approx([usual / 10, usual / 10, 0.0, 1.0, 0.0])
+    assert run.losses[-1].tolist() == pytest.approx([usual / 10, usual / 10, 0.0, 1.0, 0.0, 0.0])
     assert torch.equal(before, weights(run))
     run.history[-1]["train_loss"] = usual
     step(job, fabric, run)
     assert not torch.equal(before, weights(run))
+
+
+def test_a_spike_leaves_batchnorm_as_it_was(data: shards.Shards) -> None:
+    job = Job(variant("srresnet"), settings(skip_spikes=2.0), 0, data)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    run = begin(job, fabric, compiled=False)
+    run.history = [{"train_loss": 1e-9, "train_l1": 0.0, "train_mse": 0.0}]
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    training.take_step(run, job, fabric, torch.rand(2, 3, 32, 32), torch.rand(2, 3, 8, 8), stop=False)
+    assert run.losses[-1][3] == 1
+    assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
+
+
+class Bend(torch.autograd.Function):
+    """x itself, with a gradient of NaN."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0] * float("nan")
+
+
+@pytest.mark.parametrize("at", [1, 3, 8])
+def test_a_gradient_that_is_no_number(tmp_path: Path, data: shards.Shards, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Its own step is named, at the end of an epoch and of the training too, and no checkpoint has seen it."""
+    calls = []
+
+    def planted(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        calls.extend([0] * sr.requires_grad)
+        return ((Bend.apply(sr) if len(calls) == at and sr.requires_grad else sr) - hr).abs().mean()
+
+    monkeypatch.setattr("pipeline.losses.l1.loss", planted)
+    with pytest.raises(FloatingPointError, match=f"^gradient is no finite number at step {at} "):
+        fit(tmp_path, data, settings())
+    for path in tmp_path.glob("*.safetensors"):
+        assert all(value.isfinite().all() for value in checkpoint.load(path).model.state_dict().values())
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_weights_that_leave_all_bounds(tmp_path: Path, data: shards.Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step's own update, which no loss of a training batch sees."""
+    monkeypatch.setattr("pipeline.schedule.rate", lambda train, lr, step: float("inf") if step == 7 else lr)
+    with pytest.raises(FloatingPointError, match=r"^validation after epoch 4 gives no finite number"):
+        fit(tmp_path, data, settings())
+    assert not (tmp_path / "last.safetensors").exists()
 
 
 def test_nonsense_is_no_spike(tmp_path: Path, data: shards.Shards) -> None:
@@ -157,9 +205,9 @@ def test_nonsense_is_no_spike(tmp_path: Path, data: shards.Shards) -> None:
 
 
 def test_warm_start_takes_what_fits(tmp_path: Path, raw: Path, data: shards.Shards) -> None:
-    """x4 from x2, as EDSR does: head, body and tail are taken over, the upsampler's second half is new."""
+    """x4 from x2 as EDSR does: head, body and tail are taken over, the upsampler's second half is new, mean and std are its own."""
     torch.manual_seed(5)
-    half = registry.build("edsr", Variant(**EDSR).rest, 2)
+    half = registry.build("edsr", Variant(**EDSR).rest | {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, 2)
     about = {"arch": "edsr", "config": Variant(**EDSR).rest, "scale": 2, "dataset": "photos", "epoch": 1}
     checkpoint.save(tmp_path / "x2.safetensors", half, about)
     start = Weights(path=tmp_path / "x2.safetensors", sha256=sha256(tmp_path / "x2.safetensors"))
@@ -167,8 +215,10 @@ def test_warm_start_takes_what_fits(tmp_path: Path, raw: Path, data: shards.Shar
     job = Job(Variant(**(EDSR | {"init": "torch", "warm_start": start})), settings(), 0, data)
     whole = begin(job, fabric, compiled=False).model.state_dict()
     taken = {name for name, value in half.state_dict().items() if torch.equal(whole[name], value)}
-    assert taken == set(half.state_dict())
-    assert {name for name in whole if name not in taken} == {"upsampler.2.weight", "upsampler.2.bias"}
+    own = {name for name in whole if name.endswith(("mean", "std"))}
+    assert len(own) == 4
+    assert taken == half.state_dict().keys() - own
+    assert whole.keys() - taken - own == {"upsampler.2.weight", "upsampler.2.bias"}
 
 
 def test_warm_starts_that_are_wrong(tmp_path: Path) -> None:

@@ -270,32 +270,35 @@ def test_a_state_of_another_format_is_refused(tmp_path: Path, data: shards.Shard
 
 
 def test_states_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(12):
-        (tmp_path / f"{number:02d}").mkdir()
-        (tmp_path / f"{number:02d}" / "state.pt").write_bytes(bytes(1000))
-        os.utime(tmp_path / f"{number:02d}", (number, number))
+    folders = [tmp_path / f"{number:064x}" for number in range(12)]
+    for number, folder in enumerate([*folders, tmp_path / "mine"]):
+        folder.mkdir()
+        (folder / "state.pt").write_bytes(bytes(1000))
+        os.utime(folder, (number % 12, number % 12))
 
-    def left() -> list[str]:
-        return sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    def left() -> list[int]:
+        assert (tmp_path / "mine").exists()  # no state, though it is old
+        return [number for number, folder in enumerate(folders) if folder.exists()]
 
-    with state.lock(tmp_path / "02", timeout=0):
+    with state.lock(folders[2], timeout=0):
         state.prune(tmp_path)
-    assert left() == ["02", "04", "05", "06", "07", "08", "09", "10", "11"]
+    assert left() == [2, 4, 5, 6, 7, 8, 9, 10, 11]
     monkeypatch.setattr(state, "BYTES", 2500)
     state.prune(tmp_path)
-    assert left() == ["10", "11"]
+    assert left() == [10, 11]
 
 
 def test_a_state_that_another_run_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the list of states and the look at one of them."""
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
+    one, two = (tmp_path / f"{number:064x}" for number in (1, 2))
+    one.mkdir()
+    two.mkdir()
     listed = sorted(tmp_path.iterdir())
-    shutil.rmtree(tmp_path / "one")
+    shutil.rmtree(one)
     monkeypatch.setattr(Path, "is_dir", lambda path: True)
     monkeypatch.setattr(Path, "iterdir", lambda path: iter(listed))
     state.prune(tmp_path)
-    assert (tmp_path / "two").exists()
+    assert two.exists()
 
 
 @pytest.mark.parametrize(
