@@ -53,7 +53,7 @@ def fit(
     when its validation PSNR is higher than the best's *and* its validation loss (the variant's own) is lower: PSNR is a mean of
     logarithms and loss a mean of errors, so one alone may rise by what a single crop does.
 
-    Raises FloatingPointError for a loss, gradient or validation that is not finite, Stopped when `watch.stop` says so, and InputError.
+    Raises FloatingPointError for a loss, gradient or validation that is not finite, Stopped when `watch.stop` says so, InputError.
     """
     train, total, saved = job.train, job.train.epochs * job.epoch_steps, time.monotonic()
     run, saver = begin(job, fabric, compiled), state.Writer(work)
