@@ -35,8 +35,7 @@ def main(
         raise InputError(f"expected a variant of {params}, one of {', '.join(settings.models)}; found {name}")
     variant = settings.models[name]
     train = config.Train(**{**settings.train.model_dump(), **variant.train})
-    seed = settings.seed if variant.seed is None else variant.seed
-    job = run.Job(variant, train, seed, shards.load(data, settings.scale))
+    job = run.Job(variant, train, settings.seed if variant.seed is None else variant.seed, shards.load(data, settings.scale))
     shards.verify(job.data)
     torch.use_deterministic_algorithms(True, warn_only=True)
     if train.batch_size % (devices * nodes):
